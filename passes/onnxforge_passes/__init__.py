@@ -1,0 +1,1 @@
+"""The passes that come with onnxforge, one file each."""

@@ -1,0 +1,55 @@
+"""Everything that can go wrong, as one tree, so that callers choose how finely to catch.
+
+OnnxForgeError
+├── InvalidModelError          the input is no usable model: truncated, dangling, cyclic, ...
+│   └── ExternalDataError      a weight's file is missing, short, or outside the model's folder
+├── PassError                  a pass cannot be found, built or run
+│   ├── UnknownPassError
+│   ├── PassOptionError
+│   └── DuplicatePassError     two distributions claim one name
+├── NotConstantError           a value's data was asked for, and the model does not hold it
+├── EvaluationError            a runtime refused, or failed, to compute a model
+└── NotEquivalentError         an edit, or a whole run, changed what the model computes
+"""
+
+from __future__ import annotations
+
+
+class OnnxForgeError(Exception):
+    """The base of every error this library raises on purpose."""
+
+
+class InvalidModelError(OnnxForgeError):
+    """The input is not a usable ONNX model; the message names the file, node or value at fault."""
+
+
+class ExternalDataError(InvalidModelError):
+    """The data of a tensor cannot be read from where the model says it is."""
+
+
+class PassError(OnnxForgeError):
+    """A pass cannot be found, built or run."""
+
+
+class UnknownPassError(PassError, LookupError):
+    """No installed pass has this name."""
+
+
+class PassOptionError(PassError, ValueError):
+    """A pass has no such option, or the option cannot take this value."""
+
+
+class DuplicatePassError(PassError):
+    """Two installed distributions register a pass under the same name."""
+
+
+class NotConstantError(OnnxForgeError):
+    """The value's data was asked for, and the model does not hold it."""
+
+
+class EvaluationError(OnnxForgeError):
+    """A runtime refused, or failed, to compute a model."""
+
+
+class NotEquivalentError(OnnxForgeError):
+    """An edit, or a whole run, changed what the model computes."""
