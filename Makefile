@@ -1,0 +1,40 @@
+# The developer's interface.  Each target makes the virtual environment it needs, once, and again
+# when pyproject.toml changes: entry points are read at installation.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint types docs bench
+.DELETE_ON_ERROR:
+
+demo: .venv/.installed ## optimize the digit network that ships with the examples
+	@mkdir -p build
+	$(BIN)/onnxforge optimize examples/digits.onnx -o build/digits.opt.onnx
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+docs: .venv/.dev ## into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: .venv/.dev
+	$(BIN)/python -m pytest benchmarks --benchmark-enable
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(INSTALL) --editable '.[dev]'
+	@touch .venv/.installed $@
