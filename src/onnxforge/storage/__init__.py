@@ -1,0 +1,32 @@
+"""Where the bytes of a model live: in its file, beside it, in a scratch file; in memory last."""
+
+from onnxforge.storage.load import load_skeleton, skeleton_from_bytes
+from onnxforge.storage.save import materialize, save, to_bytes
+from onnxforge.storage.scratch import Scratch
+from onnxforge.storage.span import Span, is_external, is_parked
+from onnxforge.storage.tensors import (
+    dtype_of,
+    from_array,
+    nbytes,
+    shape_of,
+    tensors,
+    to_array,
+)
+
+__all__ = [
+    "Scratch",
+    "Span",
+    "dtype_of",
+    "from_array",
+    "is_external",
+    "is_parked",
+    "load_skeleton",
+    "materialize",
+    "nbytes",
+    "save",
+    "shape_of",
+    "skeleton_from_bytes",
+    "tensors",
+    "to_array",
+    "to_bytes",
+]

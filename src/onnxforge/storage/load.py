@@ -1,0 +1,125 @@
+"""Reading a model: its structure into memory, its payloads not at all."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from pathlib import Path, PureWindowsPath
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
+from onnx import ModelProto, TensorProto
+
+from onnxforge.errors import ExternalDataError, InvalidModelError
+from onnxforge.storage.span import location_of, name_of, stamp
+from onnxforge.storage.tensors import tensors
+from onnxforge.storage.wire import split_and_count
+
+SPLIT_FROM = 1 << 16
+"""Bytes of file from which leaving payloads in it is worth looking for them."""
+
+# What else people have at hand, by its first bytes, and what to do about it.
+_OTHERS = {
+    b"version https://git-lfs": "a Git LFS pointer; `git lfs pull` fetches the model",
+    b"PK\x03\x04": "a zip archive, as torch.save writes; export it with torch.onnx.export",
+    b"\x1f\x8b": "compressed with gzip; decompress it first",
+    b"<!DOCTYPE": "a web page; download the file itself",
+    b"<html": "a web page; download the file itself",
+    b"<ir_version": "ONNX text; onnx.parser.parse_model reads it",
+    b"<\n": "ONNX text; onnx.parser.parse_model reads it",
+    b"\x89HDF": "an HDF5 file; convert it with tf2onnx",
+    b"{": "JSON, not ONNX's binary form; onnx.load with format='json' reads it",
+}
+
+
+def load_skeleton(path: Path | str) -> ModelProto:
+    """The model in the file at *path*, its large payloads parked there.
+
+    Takes memory and time for the graph alone: raw data of 1 KiB and more stays in the file, which
+    must not be written to as long as the model is in use (replacing it is noticed).  External data
+    is neither read nor looked for.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+        InvalidModelError: it is no ONNX model, or a damaged one.
+        ExternalDataError: it asks for data by an absolute location.
+
+    """
+    resolved = Path(path).resolve()
+    location = str(resolved)
+    if resolved.is_dir():
+        raise InvalidModelError(f"{path}: a folder; name the .onnx file in it")
+    with resolved.open("rb") as file:
+        status = os.fstat(file.fileno())
+        is_large = stat.S_ISREG(status.st_mode) and status.st_size >= SPLIT_FROM
+        if not (is_large and _is_text(location)):
+            return skeleton_from_bytes(file.read(), str(path))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            try:
+                skeleton, ours = split_and_count(data, location, stamp=stamp(status))
+            except InvalidModelError as error:
+                raise InvalidModelError(_explain(str(path), data[:32], str(error))) from None
+        proto = _parse(skeleton, str(path))
+    # The key of external data, wherever it is spelled out beyond what we wrote ourselves.
+    if skeleton.count(b"location") != ours:
+        _refuse_absolute(proto, location)
+    return proto
+
+
+def skeleton_from_bytes(data: bytes, name: str = "the model") -> ModelProto:
+    """The model serialized in *data*, with all it contains; *name* is for messages.
+
+    Raises:
+        InvalidModelError: the bytes are no ONNX model, or a damaged one.
+        ExternalDataError: it asks for data by an absolute location.
+
+    """
+    proto = _parse(data, name)
+    if b"location" in data:
+        _refuse_absolute(proto, "")
+    return proto
+
+
+def _parse(data: bytes, name: str) -> ModelProto:
+    if not data:
+        raise InvalidModelError(f"{name}: empty; export or download it again")
+    try:
+        proto: ModelProto = ModelProto.FromString(data)
+    except DecodeError:
+        raise InvalidModelError(
+            _explain(name, data[:32], "not an ONNX model, or a damaged one")
+        ) from None
+    if not proto.HasField("graph"):
+        raise InvalidModelError(_explain(name, data[:32], "not an ONNX model: it has no graph"))
+    return proto
+
+
+def _explain(name: str, start: bytes, why: str) -> str:
+    if start[4:8] == b"ORTM":
+        return f"{name}: a model in ONNX Runtime's own format; use the .onnx file it was made from"
+    for magic, what in _OTHERS.items():
+        if start.startswith(magic):
+            return f"{name}: {what}"
+    return f"{name}: {why}; export or download it again"
+
+
+def _is_text(location: str) -> bool:
+    """Whether protobuf can hold *location*: a file name is bytes, and need not be UTF-8."""
+    try:
+        location.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_absolute(proto: ModelProto, own: str) -> None:
+    for tensor in tensors(proto):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            location = location_of(tensor)
+            if location != own and (
+                Path(location).is_absolute() or PureWindowsPath(location).anchor
+            ):
+                raise ExternalDataError(
+                    f"data of tensor {name_of(tensor)!r} in {location!r}: an absolute location;"
+                    " a model may only name files in its own folder"
+                )

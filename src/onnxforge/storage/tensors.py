@@ -1,0 +1,193 @@
+"""Between TensorProto and numpy, whatever the dtype and wherever the bytes are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
+
+from onnxforge.errors import InvalidModelError
+from onnxforge.storage.scratch import Scratch
+from onnxforge.storage.span import Span, name_of
+
+Array: TypeAlias = npt.NDArray[Any]
+
+SCRATCH_FROM = 1 << 16
+"""Bytes from which a new array goes to the scratch file instead of into memory."""
+
+# Elements that share bytes; not every onnx has them all.
+_BITS = {
+    getattr(TensorProto, name): bits
+    for name, bits in {
+        "UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2, "FLOAT6E2M3": 6, "FLOAT6E3M2": 6,
+    }.items()
+    if hasattr(TensorProto, name)
+}  # fmt: skip
+
+
+def to_array(tensor: TensorProto, folder: Any = None) -> Array:
+    """The elements of *tensor*, read-only, in its shape and its ONNX dtype.
+
+    Types numpy lacks come as those of ml_dtypes (bfloat16, float8_*, int4, ...); strings as objects,
+    str or, where they are not UTF-8, bytes.  External data is looked up in *folder*.  Large external
+    and parked data is mapped, not read, except where elements share bytes.
+
+    Raises:
+        InvalidModelError: the dtype is unknown, or there is not as much data as the shape says.
+        ExternalDataError: the data cannot be read from where it should be.
+
+    """
+    dtype = dtype_of(tensor)
+    shape = shape_of(tensor)
+    span = Span.of(tensor, folder)
+    if tensor.data_type == TensorProto.STRING:
+        if span or tensor.HasField("raw_data"):
+            raise _mismatch(tensor, "strings cannot be raw data")
+        return _strings(tensor, shape)
+    if span is not None or tensor.HasField("raw_data"):
+        raw = span.map() if span is not None else np.frombuffer(tensor.raw_data, np.uint8)
+        if raw.nbytes != nbytes(tensor):
+            raise _mismatch(tensor, f"{raw.nbytes} bytes of data instead of {nbytes(tensor)}")
+        if tensor.data_type not in _BITS:
+            array = raw.view(dtype.newbyteorder("<")) if raw.size else np.empty(0, dtype)
+            array = array.reshape(shape)
+            array.setflags(write=False)
+            return array
+        inline = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=raw.tobytes())
+    else:
+        inline = tensor
+    try:
+        array = numpy_helper.to_array(inline)
+    except (TypeError, ValueError, KeyError, OverflowError, MemoryError) as error:
+        raise _mismatch(tensor, str(error)) from error
+    if array.shape != shape:
+        raise _mismatch(tensor, f"data of shape {array.shape}")
+    array.setflags(write=False)
+    return array
+
+
+def from_array(array: Array, name: str, scratch: Scratch | None = None) -> TensorProto:
+    """A TensorProto of *array*: raw data, packed where elements share bytes, or strings.
+
+    From 64 KiB on the data goes to *scratch*, if there is one, and the tensor is parked there.
+
+    Raises:
+        InvalidModelError: ONNX has no such dtype.
+
+    """
+    if array.dtype.kind in "OSU":
+        tensor = TensorProto(name=name, data_type=TensorProto.STRING, dims=array.shape)
+        for item in array.reshape(-1).tolist():
+            if not isinstance(item, str | bytes):
+                kind = type(item).__name__
+                raise InvalidModelError(f"tensor {name!r}: ONNX has no elements of type {kind}")
+            tensor.string_data.append(item.encode() if isinstance(item, str) else item)
+        return tensor
+    try:
+        data_type = helper.np_dtype_to_tensor_dtype(array.dtype.newbyteorder("="))
+    except (KeyError, ValueError, TypeError) as error:
+        raise InvalidModelError(f"tensor {name!r}: ONNX has no dtype {array.dtype}") from error
+    tensor = TensorProto(name=name, data_type=data_type, dims=array.shape)
+    if data_type in _BITS:
+        packed = numpy_helper.from_array(np.ascontiguousarray(array)).raw_data
+        content: Array = np.frombuffer(packed, np.uint8)
+    else:
+        content = array
+    if scratch is not None and content.nbytes >= SCRATCH_FROM:
+        scratch.add(content).park(tensor)
+    else:
+        tensor.raw_data = content.astype(content.dtype.newbyteorder("<"), copy=False).tobytes()
+    return tensor
+
+
+def nbytes(tensor: TensorProto) -> int:
+    """How many bytes the data of *tensor* is, without reading it; for strings, their contents."""
+    if tensor.data_type == TensorProto.STRING:
+        return sum(map(len, tensor.string_data))
+    bits = _BITS.get(tensor.data_type) or dtype_of(tensor).itemsize * 8
+    return -(-math.prod(shape_of(tensor)) * bits // 8)
+
+
+def dtype_of(tensor: TensorProto) -> np.dtype[Any]:
+    """The numpy dtype of *tensor*; InvalidModelError if its data type is none of ONNX."""
+    try:
+        return np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    except (KeyError, ValueError, TypeError):
+        raise _mismatch(tensor, f"{tensor.data_type} is no data type of ONNX") from None
+
+
+def shape_of(tensor: TensorProto) -> tuple[int, ...]:
+    """The shape of *tensor*; InvalidModelError if a dimension is negative."""
+    shape = tuple(tensor.dims)
+    if any(dim < 0 for dim in shape):
+        raise _mismatch(tensor, "a dimension is negative")
+    return shape
+
+
+def tensors(model: ModelProto, *, initializers: bool = False) -> Iterator[TensorProto]:
+    """Every tensor of *model*, in an order that depends on the model alone.
+
+    With *initializers*, only those of its graphs and subgraphs, not the attributes and the parts of
+    sparse tensors: what every runtime accepts external data for.
+    """
+    waiting: list[GraphProto | NodeProto | AttributeProto] = [model.graph]
+    for training in model.training_info:
+        waiting += training.initialization, training.algorithm
+    for function in model.functions:
+        waiting += function.node
+        waiting += function.attribute_proto
+    # One list for all depths: nesting costs no recursion.
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, GraphProto):
+            yield from item.initializer
+            if not initializers:
+                for sparse in item.sparse_initializer:
+                    yield from (sparse.values, sparse.indices)
+            waiting += item.node
+        elif isinstance(item, NodeProto):
+            waiting += item.attribute
+        else:
+            if item.HasField("g"):
+                waiting.append(item.g)
+            waiting += item.graphs
+            if initializers:
+                continue
+            if item.HasField("t"):
+                yield item.t
+            yield from item.tensors
+            if item.HasField("sparse_tensor"):
+                yield from (item.sparse_tensor.values, item.sparse_tensor.indices)
+            for sparse in item.sparse_tensors:
+                yield from (sparse.values, sparse.indices)
+
+
+def _strings(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
+    if len(tensor.string_data) != math.prod(shape):
+        raise _mismatch(tensor, f"{len(tensor.string_data)} strings")
+    array = np.empty(len(tensor.string_data), object)
+    for index, item in enumerate(tensor.string_data):
+        try:
+            array[index] = item.decode()
+        except UnicodeDecodeError:
+            array[index] = item
+    array = array.reshape(shape)
+    array.setflags(write=False)
+    return array
+
+
+def _mismatch(tensor: TensorProto, why: str) -> InvalidModelError:
+    shape = "x".join(map(str, tensor.dims)) or "scalar"
+    return InvalidModelError(f"tensor {name_of(tensor)!r} ({shape}): {why}")
