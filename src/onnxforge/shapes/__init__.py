@@ -1,0 +1,55 @@
+"""What is known about types, shapes, and the contents of shapes: pure functions on protobufs."""
+
+from onnxforge.shapes.call import KnownInput, ShapeValue
+from onnxforge.shapes.custom import ShapeFunction, register
+from onnxforge.shapes.dims import (
+    Dim,
+    DimLike,
+    Known,
+    Shape,
+    as_int,
+    at_least,
+    dim,
+    exact_quotient,
+    is_constant,
+    known_different,
+    known_equal,
+    maximum,
+    minimum,
+)
+from onnxforge.shapes.infer import GraphPath, Inferred, infer_model, infer_node
+from onnxforge.shapes.refine import output_shapes
+from onnxforge.shapes.types import contradicts, dtype_of, shape_of, tensor_type
+from onnxforge.shapes.values import follows, propagate, value_of
+
+__all__ = [
+    "Dim",
+    "DimLike",
+    "GraphPath",
+    "Inferred",
+    "Known",
+    "KnownInput",
+    "Shape",
+    "ShapeFunction",
+    "ShapeValue",
+    "as_int",
+    "at_least",
+    "contradicts",
+    "dim",
+    "dtype_of",
+    "exact_quotient",
+    "follows",
+    "infer_model",
+    "infer_node",
+    "is_constant",
+    "known_different",
+    "known_equal",
+    "maximum",
+    "minimum",
+    "output_shapes",
+    "propagate",
+    "register",
+    "shape_of",
+    "tensor_type",
+    "value_of",
+]

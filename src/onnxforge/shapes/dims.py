@@ -1,0 +1,472 @@
+"""Sizes of tensors as exact integer expressions over named symbols.
+
+A dimension is an `int` where it is constant, a `Dim` where it is an expression, and None where
+nothing is known.  Equal expressions compare equal, and only proof counts: `known_equal` and
+`at_least` say False whenever they cannot tell.
+
+Two things are taken for granted.  A symbol is the size of a dimension: at least its *minimum*,
+0 unless said otherwise.  And division by an expression presupposes that it is not zero, since
+the model would have failed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, total_ordering
+from typing import Any, TypeAlias
+
+MAX_TERMS = 48
+"""Expressions with more terms are given up: what is longer helps nobody and costs time."""
+MAX_DEPTH = 12
+"""Divisions and maxima nested deeper are given up."""
+MAX_SIZE = 2**63 - 1
+"""The largest size, and the largest coefficient, ONNX's int64 can hold."""
+
+
+@total_ordering
+@dataclass(frozen=True, eq=False)
+class Atom:
+    """What a polynomial is made of: a symbol, a floor division, or a maximum.
+
+    `args` are (numerator, denominator) or the arguments of the maximum; a symbol has none.
+    """
+
+    kind: str
+    name: str
+    minimum: int
+    args: tuple[Known, ...]
+
+    @cached_property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for equal atoms only; gives the order of the terms of a sum."""
+        return self.kind, self.name, self.minimum, tuple(map(_key, self.args))
+
+    @cached_property
+    def depth(self) -> int:
+        """How deeply divisions and maxima are nested below, a symbol being 0."""
+        return 1 + max(map(_depth, self.args)) if self.args else 0
+
+    @cached_property
+    def lower(self) -> int | None:
+        """A bound the atom never falls below."""
+        if self.kind == "symbol":
+            return self.minimum
+        if self.kind == "max":
+            return max(
+                (low for low in map(lower_bound, self.args) if low is not None), default=None
+            )
+        numerator, denominator = self.args
+        return 0 if at_least(numerator, 0) and at_least(denominator, 0) else None
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Atom) and self.key == other.key
+
+    def __lt__(self, other: Atom) -> bool:
+        return self.key < other.key
+
+    def __str__(self) -> str:
+        if self.kind == "symbol":
+            return self.name
+        if self.kind == "max":
+            return f"max({', '.join(map(str, self.args))})"
+        return "//".join(map(_operand, self.args))
+
+
+Monomial: TypeAlias = tuple[Atom, ...]
+"""A product of atoms, sorted; an atom occurs as often as its power says."""
+Terms: TypeAlias = dict[Monomial, int]
+
+
+class TooComplexError(ArithmeticError):
+    """An expression outgrew the limits of this module; to be treated as unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dim:
+    """An integer expression that is not constant; made by `dim` and by arithmetic.
+
+    Immutable and hashable.  Arithmetic gives an `int` where the symbols cancel, follows Python
+    (`//` floors, `%` has the sign of the divisor), and raises `TooComplexError` beyond limits
+    no real model reaches.
+    """
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """The names of the symbols it depends on, each once, sorted."""
+        found: dict[str, None] = {}
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                names = (atom.name,) if atom.kind == "symbol" else _symbols(atom.args)
+                found.update(dict.fromkeys(names))
+        return tuple(sorted(found))
+
+    @cached_property
+    def depth(self) -> int:
+        """How deeply divisions and maxima are nested in it."""
+        return max(atom.depth for monomial, _ in self.terms for atom in monomial)
+
+    @cached_property
+    def lower(self) -> int | None:
+        """A bound it never falls below, whatever the symbols are."""
+        try:
+            return _lower(self)
+        except TooComplexError:
+            return None
+
+    def subs(self, sizes: Mapping[str, Known]) -> Known:
+        """The expression with symbols replaced by sizes or by other expressions.
+
+        Raises ZeroDivisionError where a size makes a divisor zero.
+        """
+        result: Known = 0
+        for monomial, coefficient in self.terms:
+            product: Known = coefficient
+            for atom in monomial:
+                product = product * _substituted(atom, sizes)
+            result = result + product
+        return result
+
+    def __hash__(self) -> int:
+        return hash(self.terms)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dim) and self.terms == other.terms
+
+    def __add__(self, other: Known) -> Known:
+        if not isinstance(other, int | Dim):
+            return NotImplemented
+        return _plus(self, other, 1)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Known) -> Known:
+        if not isinstance(other, int | Dim):
+            return NotImplemented
+        return _plus(self, other, -1)
+
+    def __rsub__(self, other: int) -> Known:
+        return _plus(other, self, -1) if isinstance(other, int) else NotImplemented
+
+    def __neg__(self) -> Known:
+        return _plus(0, self, -1)
+
+    def __mul__(self, other: Known) -> Known:
+        if not isinstance(other, int | Dim):
+            return NotImplemented
+        product: Terms = {}
+        for left, a in self.terms:
+            for right, b in _terms(other).items():
+                monomial = tuple(sorted(left + right)) if left and right else left or right
+                product[monomial] = product.get(monomial, 0) + a * b
+        return _known(product)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Known) -> Known:
+        return _floor(self, other) if isinstance(other, int | Dim) else NotImplemented
+
+    def __rfloordiv__(self, other: int) -> Known:
+        return _floor(other, self) if isinstance(other, int) else NotImplemented
+
+    def __mod__(self, other: Known) -> Known:
+        if not isinstance(other, int | Dim):
+            return NotImplemented
+        return self - other * _floor(self, other)
+
+    def __rmod__(self, other: int) -> Known:
+        return other - self * _floor(other, self) if isinstance(other, int) else NotImplemented
+
+    def __str__(self) -> str:
+        text = ""
+        for monomial, number in sorted(self.terms, key=lambda term: -len(term[0])):
+            term, negative = _term_text(monomial, number)
+            sign = (" - " if negative else " + ") if text else ("-" if negative else "")
+            text += sign + term
+        return text
+
+    def __repr__(self) -> str:
+        return f"Dim({str(self)!r})"
+
+
+Known: TypeAlias = int | Dim
+"""A size that is known, as a number or as an expression."""
+DimLike: TypeAlias = int | Dim | None
+"""A size, or None where nothing is known of it."""
+Shape: TypeAlias = tuple[DimLike, ...]
+"""The sizes of a tensor whose rank is known."""
+
+
+def dim(name: str, minimum: int = 0) -> Dim:
+    """The symbol *name*, standing for a size of *minimum* or more.
+
+    Symbols of one name are equal, so a name must come from where equal names mean equal sizes,
+    such as the `dim_param`s of a graph's declared inputs.
+    """
+    return Dim((((Atom("symbol", name, minimum, ()),), 1),))
+
+
+def known_equal(a: DimLike, b: DimLike) -> bool:
+    """Whether both are known, and equal whatever the symbols are."""
+    return a is not None and a == b
+
+
+def known_different(a: DimLike, b: DimLike) -> bool:
+    """Whether both are known, and differ whatever the symbols are."""
+    return a is not None and b is not None and (at_least(a - b, 1) or at_least(b - a, 1))
+
+
+def at_least(a: DimLike, bound: int) -> bool:
+    """Whether *a* is known never to fall below *bound*."""
+    low = None if a is None else lower_bound(a)
+    return low is not None and low >= bound
+
+
+def lower_bound(a: Known) -> int | None:
+    """A bound that *a* never falls below, or None where none was found."""
+    return a if isinstance(a, int) else a.lower
+
+
+def is_constant(a: DimLike) -> bool:
+    """Whether *a* is a number."""
+    return isinstance(a, int)
+
+
+def as_int(a: DimLike) -> int | None:
+    """The number *a* is, or None where it is none."""
+    return a if isinstance(a, int) else None
+
+
+def exact_quotient(a: Known, b: Known) -> Known | None:
+    """The polynomial q with q * b == a, or None where there is none."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b if b and a % b == 0 else None
+    if b == 0:
+        return None
+    rest, divisor, quotient = _terms(a), _terms(b), Terms()
+    atoms = sorted({atom for terms in (rest, divisor) for monomial in terms for atom in monomial})
+
+    def power(monomial: Monomial) -> tuple[int, ...]:
+        return tuple(map(monomial.count, atoms))
+
+    head = max(divisor, key=power)
+    while rest:
+        # Lexicographic long division: each step cancels the leading term of what is left.
+        lead = max(rest, key=power)
+        factor = _without(lead, head)
+        if factor is None or rest[lead] % divisor[head] or len(quotient) > MAX_TERMS:
+            return None
+        coefficient = rest[lead] // divisor[head]
+        quotient[factor] = coefficient
+        for monomial, number in divisor.items():
+            key = tuple(sorted(monomial + factor))
+            rest[key] = rest.get(key, 0) - coefficient * number
+            if not rest[key]:
+                del rest[key]
+    return _known(quotient)
+
+
+def ceil_div(a: Known, b: Known) -> Known:
+    """The quotient, rounded up."""
+    return -(-a // b)
+
+
+def maximum(sizes: Iterable[Known]) -> Known:
+    """The largest of one or more *sizes*."""
+    arguments: dict[Known, None] = {}
+    for size in sizes:
+        only = size.terms[0] if isinstance(size, Dim) and len(size.terms) == 1 else None
+        if only is not None and only[1] == 1 and len(only[0]) == 1 and only[0][0].kind == "max":
+            arguments.update(dict.fromkeys(only[0][0].args))
+        else:
+            arguments[size] = None
+    largest: list[Known] = []
+    for size in sorted(arguments, key=_sort_key):
+        if not any(at_least(other - size, 0) for other in largest):
+            largest = [other for other in largest if not at_least(size - other, 0)]
+            largest.append(size)
+    if len(largest) == 1:
+        return largest[0]
+    # max(N + 1, 4) and max(N, 3) + 1 are one expression: the first carries no constant.
+    offset = _terms(largest[0]).get((), 0)
+    moved = tuple(size - offset for size in largest)
+    return _single(Atom("max", "", 0, moved)) + offset
+
+
+def minimum(sizes: Iterable[Known]) -> Known:
+    """The smallest of one or more *sizes*."""
+    return -maximum([-size for size in sizes])
+
+
+def _is_minimum(atom: Atom) -> bool:
+    return atom.kind == "max" and all(
+        number < 0 for a in atom.args for monomial, number in _terms(a).items() if monomial
+    )
+
+
+def _operand(value: Known | Atom) -> str:
+    text = str(value)
+    whole = text.isidentifier() or text.isdecimal()
+    if isinstance(value, Atom):
+        whole = value.kind != "//"
+    elif isinstance(value, Dim) and len(value.terms) == 1:
+        (monomial, number), *_ = value.terms
+        whole = len(monomial) == number == 1 and monomial[0].kind != "//"
+    return text if whole else f"({text})"
+
+
+def _term_text(monomial: Monomial, number: int) -> tuple[str, bool]:
+    """A term without its sign, and whether that is negative."""
+    if not monomial:
+        return str(abs(number)), number < 0
+    if len(monomial) == 1 and number < 0 and _is_minimum(monomial[0]):
+        text = f"min({', '.join(str(-arg) for arg in monomial[0].args)})"
+        return (text if number == -1 else f"{-number}*{text}"), False
+    if len(monomial) == abs(number) == 1:
+        return str(monomial[0]) if number > 0 else _operand(monomial[0]), number < 0
+    factors = [str(abs(number))] * (abs(number) != 1) + [_operand(atom) for atom in monomial]
+    return "*".join(factors), number < 0
+
+
+def _symbols(sizes: Iterable[Known]) -> list[str]:
+    return [name for size in sizes if isinstance(size, Dim) for name in size.symbols]
+
+
+def _depth(size: Known) -> int:
+    return 0 if isinstance(size, int) else size.depth
+
+
+def _key(size: Known) -> tuple[Any, ...]:
+    return tuple((tuple(atom.key for atom in m), n) for m, n in _terms(size).items())
+
+
+def _sort_key(size: Known) -> tuple[Any, ...]:
+    """Ordered by all but the constant term, numbers last."""
+    constant = _terms(size).get((), 0)
+    return isinstance(size, int), _key(size - constant), constant
+
+
+def _terms(size: Known) -> Terms:
+    if isinstance(size, int):
+        return {(): int(size)} if size else {}
+    return dict(size.terms)
+
+
+def _known(terms: Terms) -> Known:
+    kept = {monomial: number for monomial, number in terms.items() if number}
+    if not kept:
+        return 0
+    if len(kept) == 1 and () in kept:
+        return kept[()]
+    if len(kept) > MAX_TERMS or max(map(abs, kept.values())) > MAX_SIZE or max(map(len, kept)) > 16:
+        raise TooComplexError(f"an expression of {len(kept)} terms")
+    return Dim(tuple(sorted(kept.items())))
+
+
+def _single(atom: Atom) -> Dim:
+    if atom.depth > MAX_DEPTH:
+        raise TooComplexError(f"{atom.depth} divisions and maxima nested")
+    return Dim((((atom,), 1),))
+
+
+def _plus(a: Known, b: Known, sign: int) -> Known:
+    total = _terms(a)
+    for monomial, number in _terms(b).items():
+        total[monomial] = total.get(monomial, 0) + sign * number
+    return _known(total)
+
+
+def _without(monomial: Monomial, factor: Monomial) -> Monomial | None:
+    rest = list(monomial)
+    for atom in factor:
+        if atom not in rest:
+            return None
+        rest.remove(atom)
+    return tuple(rest)
+
+
+def _substituted(atom: Atom, sizes: Mapping[str, Known]) -> Known:
+    if atom.kind == "symbol":
+        return sizes.get(atom.name, _single(atom))
+    arguments = [arg.subs(sizes) if isinstance(arg, Dim) else arg for arg in atom.args]
+    return maximum(arguments) if atom.kind == "max" else arguments[0] // arguments[1]
+
+
+def _floor(a: Known, b: Known) -> Known:
+    if isinstance(b, int):
+        return _floor_by_number(a, b)
+    quotient = exact_quotient(a, b)
+    return _single(Atom("//", "", 0, (a, b))) if quotient is None else quotient
+
+
+def _floor_by_number(a: Known, b: int) -> Known:
+    if b < 0:
+        return _floor_by_number(-a, -b)
+    whole, rest = Terms(), Terms()
+    for monomial, number in _terms(a).items():
+        # (3*N + 5) // 2 == N + 2 + (N + 1) // 2: what divides leaves, so equal quotients look equal.
+        whole[monomial], rest[monomial] = divmod(number, b)
+    remainder = _known(rest)
+    if isinstance(remainder, int):
+        return _known(whole)  # already below b
+    for monomial, number in _terms(remainder).items():
+        if number == len(monomial) == 1 and monomial[0].kind == "//":
+            numerator, divisor = monomial[0].args
+            if isinstance(divisor, int):
+                # n//m + k == (n + k*m) // m, and dividing twice is dividing by the product.
+                others = remainder - _single(monomial[0])
+                return _known(whole) + _floor_by_number(numerator + others * divisor, divisor * b)
+    return _known(whole) + _single(Atom("//", "", 0, (remainder, b)))
+
+
+def _lower(size: Known, splits: int = 6) -> int | None:
+    if isinstance(size, int):
+        return size
+    known: list[int] = []
+    for monomial, number in size.terms:
+        if not splits or len(monomial) != 1 or monomial[0].kind == "symbol":
+            continue
+        atom = monomial[0]
+        if atom.kind == "max":
+            # A maximum is one of its arguments; and at least each of them.
+            cases = [_lower(_replaced(size, atom, arg), splits - 1) for arg in atom.args]
+            found = [low for low in cases if low is not None]
+            if number > 0 and all(atom not in m or m == monomial for m, _ in size.terms):
+                known += found
+            elif len(found) == len(cases):
+                known.append(min(found))
+        elif isinstance(divisor := atom.args[1], int):
+            numerator = atom.args[0]
+            # (n - d + 1)/d <= n//d <= n/d, so n - d*(n//d), a remainder, is seen not to be negative.
+            others = size - number * _single(atom)
+            extreme = numerator - (divisor - 1 if number > 0 else 0)
+            low = _lower(others * divisor + number * extreme, splits - 1)
+            if low is not None:
+                known.append(-(-low // divisor))
+    # Every atom as its bound plus something that is not negative.
+    for atom in sorted({atom for monomial, _ in size.terms for atom in monomial}):
+        if atom.lower:
+            size = _replaced(size, atom, _single(atom) + atom.lower)
+            assert isinstance(size, Dim)
+    if all(not m or (n > 0 and all(a.lower is not None for a in m)) for m, n in size.terms):
+        known.append(_terms(size).get((), 0))
+    return max(known, default=None)
+
+
+def _replaced(size: Dim, atom: Atom, by: Known) -> Known:
+    result: Known = 0
+    for monomial, number in size.terms:
+        product: Known = number
+        for factor in monomial:
+            product = product * (by if factor == atom else _single(factor))
+        result = result + product
+    return result

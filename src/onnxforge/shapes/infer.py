@@ -1,0 +1,366 @@
+"""ONNX's own shape inference, run on what it needs to see of a model and nothing more.
+
+Recorded types are claims of whoever wrote the file, and stale ones have cost other tools wrong
+results: only the declared inputs of the main graph are believed.  ONNX's inference also invents
+names for sizes it does not know ("unk__0"); they say nothing and come back as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    TensorProto,
+    TypeProto,
+    ValueInfoProto,
+    defs,
+    numpy_helper,
+    shape_inference,
+)
+
+from onnxforge.shapes.custom import shape_function
+from onnxforge.shapes.types import EXPRESSION
+
+Types: TypeAlias = dict[str, TypeProto]
+GraphPath: TypeAlias = tuple[tuple[int, str, int], ...]
+"""The way to a nested graph: at each level the index of the node, the attribute's name, and the
+index in `graphs` (0 in `g`)."""
+
+MAX_DATA = 1024
+"""Bytes of the largest tensor whose contents inference may look at."""
+MAX_NESTING = 64
+"""Graphs nested deeper are left out: hostile, or broken."""
+HEAVY = frozenset({
+    AttributeProto.TENSOR, AttributeProto.TENSORS, AttributeProto.SPARSE_TENSOR,
+    AttributeProto.SPARSE_TENSORS, AttributeProto.GRAPH, AttributeProto.GRAPHS,
+    AttributeProto.TYPE_PROTO, AttributeProto.TYPE_PROTOS,
+})  # fmt: skip
+"""Attributes that may hold weights, or claims about types."""
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What is known of the values of a model: name to type, for each graph.
+
+    `graph` holds the inputs, initializers, intermediate values and outputs of the main graph,
+    `subgraphs` the same for the nested ones.  Names of unknown type are absent.  Bodies of
+    functions are not included: their types depend on the call.
+    """
+
+    graph: Types = field(default_factory=dict)
+    subgraphs: dict[GraphPath, Types] = field(default_factory=dict)
+
+
+def infer_model(proto: ModelProto, folder: Path | None = None) -> Inferred:
+    """What ONNX, and the functions `register`ed for other operators, infer of every value.
+
+    Weights are neither copied nor read, but for those of up to 1 KiB, which may be the target
+    of a Reshape; *folder* is where the relative locations of external data start.  *proto* is
+    not changed.  A model that ONNX rejects gives what can be inferred node by node.
+    """
+    skeleton = _skeleton(proto, folder)
+    symbols = _declared_symbols(proto)
+    versions = {opset.domain: opset.version for opset in skeleton.opset_import}
+    try:
+        answer = shape_inference.infer_shapes(skeleton)
+    except Exception:  # noqa: BLE001 - ONNX raises more kinds than it documents
+        answer = skeleton
+    inferred = Inferred()
+    _collect(answer.graph, (), inferred, symbols)
+    _complete(skeleton.graph, inferred, versions, skeleton.ir_version)
+    return inferred
+
+
+def infer_node(
+    node: NodeProto,
+    inputs: Mapping[str, TypeProto],
+    data: Mapping[str, TensorProto],
+    opset_imports: Mapping[str, int],
+    ir_version: int,
+) -> Types:
+    """The types of the outputs of *node*, as far as they follow from those of its *inputs*.
+
+    *inputs* has the types that are known; a node with subgraphs needs those of the outer values
+    they use, too.  *data* has the contents of constant inputs.  Nothing raises but a function
+    registered for the operator: what is unknown, or wrong, is absent.
+    """
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    version = opset_imports.get(domain) or opset_imports.get(node.domain) or 1
+    if (function := shape_function(domain, node.op_type)) is not None:
+        results = function(node, [inputs.get(name) for name in node.input])
+        named = zip(node.output, results, strict=False)
+        return {name: type for name, type in named if name and type is not None}
+    try:
+        schema = defs.get_schema(node.op_type, version, domain)
+    except defs.SchemaError:
+        return {}
+    if not schema.min_input <= len(node.input) <= schema.max_input:
+        return {}
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        return {}
+    present = {name: inputs.get(name) or TypeProto() for name in node.input if name}
+    if _has_subgraph(node):
+        present = {**inputs, **present}
+    opsets = [OperatorSetIdProto(domain=name, version=v) for name, v in opset_imports.items()]
+    readable = {
+        name: data[name]
+        for name in node.input
+        if name in data and data[name].data_location != TensorProto.EXTERNAL
+    }
+    try:
+        answer = shape_inference.infer_node_outputs(
+            schema, node, present, readable, None, opsets, ir_version
+        )
+    except Exception:  # noqa: BLE001 - ONNX raises more kinds than it documents
+        return {}
+    symbols = {name for type in present.values() for name in _symbols(type)}
+    return {
+        name: _cleaned(type, symbols) for name, type in answer.items() if type.WhichOneof("value")
+    }
+
+
+# --- the skeleton ---------------------------------------------------------------------------
+
+
+def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
+    skeleton = ModelProto(ir_version=max(proto.ir_version, 4))
+    skeleton.opset_import.extend(proto.opset_import)
+    for function in proto.functions:
+        copy = skeleton.functions.add(
+            name=function.name, domain=function.domain, overload=function.overload
+        )
+        copy.input.extend(function.input)
+        copy.output.extend(function.output)
+        copy.attribute.extend(function.attribute)
+        copy.attribute_proto.extend(function.attribute_proto)
+        copy.opset_import.extend(function.opset_import)
+        _copy_nodes(function.node, copy.node, folder, 0)
+    graph = skeleton.graph
+    graph.name = proto.graph.name or "graph"
+    for value in proto.graph.input:
+        graph.input.add(name=value.name).type.CopyFrom(value.type)
+    declared = {value.name for value in proto.graph.input}
+    for tensor in proto.graph.initializer:
+        if tensor.name in declared:
+            # From IR version 4 on, an initializer of an input's name is but its default.
+            if proto.ir_version < 4 and (small := _small(tensor, folder)) is not None:
+                graph.initializer.append(small)
+        elif (small := _small(tensor, folder)) is not None:
+            graph.initializer.append(small)
+        else:
+            # As an input it has a type, and contents nobody will ask for.
+            _declare(graph, tensor.name, tensor.data_type, tensor.dims)
+    for sparse in proto.graph.sparse_initializer:
+        if sparse.values.name not in declared:
+            type = graph.input.add(name=sparse.values.name).type.sparse_tensor_type
+            type.elem_type = sparse.values.data_type
+            type.shape.SetInParent()
+            for size in sparse.dims:
+                type.shape.dim.add(dim_value=size)
+    graph.output.extend(ValueInfoProto(name=value.name) for value in proto.graph.output)
+    _copy_nodes(proto.graph.node, graph.node, folder, 0)
+    imported = {opset.domain for opset in skeleton.opset_import}
+    for node in graph.node:
+        if node.domain not in imported and node.domain != "ai.onnx":
+            # One operator of a domain nobody imported would end the whole inference.
+            imported.add(node.domain)
+            skeleton.opset_import.add(domain=node.domain, version=1)
+    return skeleton
+
+
+def _copy_nodes(nodes: Any, copies: Any, folder: Path | None, depth: int) -> None:
+    for node in nodes:
+        if not any(attribute.type in HEAVY for attribute in node.attribute):
+            copies.append(node)
+            continue
+        copy = copies.add(name=node.name, op_type=node.op_type, domain=node.domain)
+        copy.overload = node.overload
+        copy.input.extend(node.input)
+        copy.output.extend(node.output)
+        for attribute in node.attribute:
+            _copy_attribute(attribute, copy, folder, depth)
+
+
+def _copy_attribute(
+    attribute: AttributeProto, node: NodeProto, folder: Path | None, depth: int
+) -> None:
+    kind = attribute.type
+    if kind == AttributeProto.TENSOR and not attribute.ref_attr_name:
+        tensor = _small(attribute.t, folder)
+        copy = node.attribute.add(name=attribute.name, type=kind)
+        if tensor is not None:
+            copy.t.CopyFrom(tensor)
+        else:
+            # Type and dims are all that inference asks of a large Constant.
+            copy.t.data_type = attribute.t.data_type
+            copy.t.dims.extend(attribute.t.dims)
+    elif kind in (AttributeProto.GRAPH, AttributeProto.GRAPHS) and depth < MAX_NESTING:
+        copy = node.attribute.add(name=attribute.name, type=kind)
+        if kind == AttributeProto.GRAPH:
+            _copy_body(attribute.g, copy.g, folder, depth + 1)
+        for graph in attribute.graphs:
+            _copy_body(graph, copy.graphs.add(), folder, depth + 1)
+    elif kind == AttributeProto.SPARSE_TENSOR:
+        copy = node.attribute.add(name=attribute.name, type=kind)
+        copy.sparse_tensor.dims.extend(attribute.sparse_tensor.dims)
+        copy.sparse_tensor.values.data_type = attribute.sparse_tensor.values.data_type
+        copy.sparse_tensor.values.dims.extend(attribute.sparse_tensor.values.dims)
+    elif kind == AttributeProto.TYPE_PROTO:
+        copy = node.attribute.add(name=attribute.name, type=kind)
+        copy.tp.CopyFrom(attribute.tp)
+        _cleaned(copy.tp, ())
+
+
+def _copy_body(graph: GraphProto, copy: GraphProto, folder: Path | None, depth: int) -> None:
+    """A nested graph, whose inputs and outputs get their types from the node around it."""
+    copy.name = graph.name or "body"
+    copy.input.extend(ValueInfoProto(name=value.name) for value in graph.input)
+    copy.output.extend(ValueInfoProto(name=value.name) for value in graph.output)
+    for tensor in graph.initializer:
+        small = _small(tensor, folder)
+        if small is None:
+            # Without contents: an operator that asks for them finds none, and knows nothing.
+            small = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            small.data_location = TensorProto.EXTERNAL
+        copy.initializer.append(small)
+    _copy_nodes(graph.node, copy.node, folder, depth)
+
+
+def _declare(graph: GraphProto, name: str, dtype: int, dims: Any) -> None:
+    type = graph.input.add(name=name).type.tensor_type
+    type.elem_type = dtype
+    type.shape.SetInParent()
+    for size in dims:
+        type.shape.dim.add(dim_value=size)
+
+
+def _small(tensor: TensorProto, folder: Path | None) -> TensorProto | None:
+    """The tensor with its contents at hand, or None where it is too large to be looked at."""
+    elements = 1
+    for size in tensor.dims:
+        elements *= size
+    if not 0 <= elements <= MAX_DATA:
+        return None
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return tensor if tensor.ByteSize() <= 4 * MAX_DATA else None
+    itemsize = np.dtype(_numpy_dtype(tensor.data_type)).itemsize
+    if elements * itemsize > MAX_DATA:
+        return None
+    from onnxforge.storage.tensors import (
+        to_array,
+    )  # storage is needed only where weights are elsewhere
+
+    try:
+        return numpy_helper.from_array(to_array(tensor, folder), tensor.name)
+    except Exception:  # noqa: BLE001 - whoever reads the weights complains about a missing file
+        return None
+
+
+def _numpy_dtype(data_type: int) -> Any:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    try:
+        return tensor_dtype_to_np_dtype(data_type)
+    except (KeyError, TypeError, ValueError):
+        return np.dtype("V65536")
+
+
+# --- the answer -----------------------------------------------------------------------------
+
+
+def _collect(graph: GraphProto, path: GraphPath, into: Inferred, symbols: Container[str]) -> None:
+    types: Types = {}
+    for tensor in graph.initializer:
+        holder = GraphProto()
+        _declare(holder, tensor.name, tensor.data_type, tensor.dims)
+        types[tensor.name] = holder.input[0].type
+    for values in (graph.input, graph.value_info, graph.output):
+        for value in values:
+            if value.type.WhichOneof("value"):
+                types[value.name] = _cleaned(value.type, symbols)
+    if path:
+        into.subgraphs[path] = types
+    else:
+        into.graph.update(types)
+    for index, node in enumerate(graph.node):
+        for name, number, body in _subgraphs(node):
+            _collect(body, (*path, (index, name, number)), into, symbols)
+
+
+def _complete(
+    graph: GraphProto, inferred: Inferred, versions: Mapping[str, int], ir_version: int
+) -> None:
+    """Fill in what follows from registered functions, and what ONNX gave up on."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    todo: list[tuple[GraphProto, GraphPath, Mapping[str, TypeProto]]] = [(graph, (), {})]
+    while todo:
+        scope, path, outer = todo.pop()
+        types = inferred.subgraphs.get(path, {}) if path else inferred.graph
+        data = constants if not path else {t.name: t for t in scope.initializer}
+        known = {**outer, **types} if path else types
+        for index, node in enumerate(scope.node):
+            if any(name and name not in types for name in node.output):
+                for name, type in infer_node(node, known, data, versions, ir_version).items():
+                    if name not in types:
+                        types[name] = known[name] = type
+            for name, number, body in _subgraphs(node):
+                todo.append((body, (*path, (index, name, number)), known))
+
+
+def _subgraphs(node: NodeProto) -> list[tuple[str, int, GraphProto]]:
+    found = []
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            found.append((attribute.name, 0, attribute.g))
+        elif attribute.type == AttributeProto.GRAPHS:
+            found += [(attribute.name, i, graph) for i, graph in enumerate(attribute.graphs)]
+    return found
+
+
+def _has_subgraph(node: NodeProto) -> bool:
+    return any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute)
+
+
+def _declared_symbols(proto: ModelProto) -> dict[str, None]:
+    names: dict[str, None] = {}
+    for value in proto.graph.input:
+        for name in _symbols(value.type):
+            if not name.startswith(EXPRESSION):
+                names[name] = None
+    return names
+
+
+def _symbols(type: TypeProto) -> list[str]:
+    """The dim_params of a type, of its elements too."""
+    shape = _shape_field(type)
+    return [entry.dim_param for entry in shape.dim if entry.dim_param] if shape is not None else []
+
+
+def _cleaned(type: TypeProto, symbols: Container[str]) -> TypeProto:
+    """The type with only these symbols; any other name, and negative sizes, become unknown."""
+    shape = _shape_field(type)
+    if shape is not None:
+        for entry in shape.dim:
+            if (entry.dim_param and entry.dim_param not in symbols) or entry.dim_value < 0:
+                entry.Clear()
+    return type
+
+
+def _shape_field(type: TypeProto) -> Any:
+    kind = type.WhichOneof("value")
+    while kind in ("sequence_type", "optional_type"):
+        type = getattr(type, kind).elem_type
+        kind = type.WhichOneof("value")
+    if kind not in ("tensor_type", "sparse_tensor_type"):
+        return None
+    tensor = getattr(type, kind)
+    return tensor.shape if tensor.HasField("shape") else None

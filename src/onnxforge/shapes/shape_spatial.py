@@ -1,0 +1,107 @@
+"""Shapes of convolutions, poolings and resizing.
+
+The arithmetic floors, as ONNX's formulas do; inputs smaller than the kernel make the operator
+fail, so the negative numerators on which floor and truncation differ do not occur.
+"""
+
+from __future__ import annotations
+
+from onnxforge.shapes.call import Call, Rules, Unknown, axis_of
+from onnxforge.shapes.dims import DimLike, Shape, ceil_div
+
+rules: Rules[Shape] = Rules()
+
+
+@rules("Conv", "ConvInteger", "QLinearConv", "ConvTranspose")
+def _convolution(call: Call) -> list[Shape]:
+    shape = call.shape(0)
+    known = call.input(3 if call.op_type == "QLinearConv" else 1).shape
+    weights = known if known is not None else (None,) * len(shape)
+    kernel: Shape = tuple(call.integers("kernel_shape") or weights[2:])
+    if call.op_type == "ConvTranspose":
+        group, channels = call.integer("group", 1), weights[1]
+        channels = None if channels is None else channels * group
+        return [(shape[0], channels, *_transposed(call, shape[2:], kernel))]
+    return [(shape[0], weights[0], *_windows(call, shape[2:], kernel))]
+
+
+@rules("MaxPool", "AveragePool", "LpPool")
+def _pool(call: Call) -> list[Shape]:
+    shape, kernel = call.shape(), call.integers("kernel_shape")
+    if kernel is None or len(kernel) != len(shape) - 2:
+        raise Unknown
+    if call.integer("ceil_mode", 0):
+        # Whether the last window may start in the padding differs between versions.
+        return [(*shape[:2], *[None] * len(kernel))]
+    return [(*shape[:2], *_windows(call, shape[2:], tuple(kernel)))] * 2
+
+
+@rules("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+def _global_pool(call: Call) -> list[Shape]:
+    shape = call.shape()
+    return [(*shape[:2], *[1] * (len(shape) - 2))]
+
+
+def _windows(call: Call, sizes: Shape, kernel: Shape) -> Shape:
+    """How often the kernel fits in along each axis."""
+    rank = len(sizes)
+    strides = call.integers("strides") or [1] * rank
+    dilations = call.integers("dilations") or [1] * rank
+    pads = call.integers("pads") or [0] * 2 * rank
+    auto = call.text("auto_pad", "NOTSET")
+    counts: list[DimLike] = []
+    for i, (size, width) in enumerate(zip(sizes, kernel, strict=True)):
+        if size is None:
+            counts.append(None)
+        elif auto.startswith("SAME"):
+            counts.append(ceil_div(size, strides[i]))
+        elif width is None:
+            counts.append(None)
+        else:
+            padded = size + (pads[i] + pads[i + rank] if auto == "NOTSET" else 0)
+            counts.append((padded - (width - 1) * dilations[i] - 1) // strides[i] + 1)
+    return tuple(counts)
+
+
+def _transposed(call: Call, sizes: Shape, kernel: Shape) -> Shape:
+    rank = len(sizes)
+    if (given := call.integers("output_shape")) is not None:
+        return tuple(given[-rank:])
+    strides = call.integers("strides") or [1] * rank
+    dilations = call.integers("dilations") or [1] * rank
+    pads = call.integers("pads") or [0] * 2 * rank
+    extra = call.integers("output_padding") or [0] * rank
+    auto = call.text("auto_pad", "NOTSET")
+    results: list[DimLike] = []
+    for i, (size, width) in enumerate(zip(sizes, kernel, strict=True)):
+        if size is None or width is None or auto.startswith("SAME"):
+            results.append(None)
+        else:
+            grown = strides[i] * (size - 1) + extra[i] + (width - 1) * dilations[i] + 1
+            results.append(grown - (pads[i] + pads[i + rank] if auto == "NOTSET" else 0))
+    return tuple(results)
+
+
+@rules("Resize")
+def _resize(call: Call) -> list[Shape]:
+    shape = list(call.shape())
+    if call.opset < 11 or call.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise Unknown
+    if not call.has(3):
+        raise Unknown
+    sizes = call.value(3).elements
+    axes = call.integers("axes") or list(range(len(shape)))
+    for axis, size in zip(axes, sizes, strict=True):
+        shape[axis_of(axis, len(shape))] = size
+    return [tuple(shape)]
+
+
+@rules("DepthToSpace", "SpaceToDepth")
+def _blocks(call: Call) -> list[Shape]:
+    batch, channels, *sizes = call.shape()
+    block = call.integer("blocksize", 1)
+    if call.op_type == "DepthToSpace":
+        wider = [None if size is None else size * block for size in sizes]
+        return [(batch, None if channels is None else channels // block**2, *wider)]
+    narrower = [None if size is None else size // block for size in sizes]
+    return [(batch, None if channels is None else channels * block**2, *narrower)]
