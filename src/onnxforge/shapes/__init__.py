@@ -1,6 +1,7 @@
 """What is known about types, shapes, and the contents of shapes: pure functions on protobufs."""
 
-from onnxforge.shapes.call import KnownInput, ShapeValue
+from onnxforge.shapes import contrib as _contrib  # noqa: F401 - registers its functions
+from onnxforge.shapes.call import MAX_ELEMENTS, KnownInput, ShapeValue
 from onnxforge.shapes.custom import ShapeFunction, register
 from onnxforge.shapes.dims import (
     Dim,
@@ -20,9 +21,12 @@ from onnxforge.shapes.dims import (
 from onnxforge.shapes.infer import GraphPath, Inferred, infer_model, infer_node
 from onnxforge.shapes.refine import output_shapes
 from onnxforge.shapes.types import contradicts, dtype_of, shape_of, tensor_type
+from onnxforge.shapes.value_arithmetic import RANGES
 from onnxforge.shapes.values import follows, propagate, value_of
 
 __all__ = [
+    "MAX_ELEMENTS",
+    "RANGES",
     "Dim",
     "DimLike",
     "GraphPath",

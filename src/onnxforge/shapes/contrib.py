@@ -1,0 +1,108 @@
+"""Shape functions for ONNX Runtime's own operators, which ONNX knows no schema of.
+
+Source: ContribOperators.md of ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from onnx import NodeProto, TensorProto, TypeProto, helper
+
+from onnxforge.shapes.call import KnownInput, broadcast
+from onnxforge.shapes.custom import register
+from onnxforge.shapes.dims import Shape
+from onnxforge.shapes.refine import output_shapes
+from onnxforge.shapes.types import dtype_of, shape_of, tensor_type
+
+MICROSOFT = "com.microsoft"
+Types: TypeAlias = Sequence[TypeProto | None]
+"""Of the inputs or the outputs of a node, in order."""
+
+
+def _like_first(_: NodeProto, inputs: Types) -> Types:
+    return inputs[:1]
+
+
+def _skip_normalization(_: NodeProto, inputs: Types) -> Types:
+    # Output, mean, inverse deviation, and the sum that was normalized.
+    return [inputs[0], None, None, inputs[0]]
+
+
+def _as(op_type: str, node: NodeProto, inputs: Types) -> Shape | None:
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    known = [KnownInput(shape_of(type), dtype_of(type)) for type in inputs]
+    return output_shapes(op_type, "", attributes, 21, known)[0]
+
+
+def _fused_conv(node: NodeProto, inputs: Types) -> Types:
+    return [tensor_type(dtype_of(inputs[0]), _as("Conv", node, inputs[:2]))]
+
+
+def _fused_gemm(node: NodeProto, inputs: Types) -> Types:
+    return [tensor_type(dtype_of(inputs[0]), _as("Gemm", node, inputs[:2]))]
+
+
+def _fused_matmul(node: NodeProto, inputs: Types) -> Types:
+    flags = {a.name: a.i for a in node.attribute if a.type == a.INT}
+    left, right = shape_of(inputs[0]), shape_of(inputs[1])
+    if left is None or right is None or min(len(left), len(right)) < 2:
+        return []
+    if flags.get("transBatchA") or flags.get("transBatchB"):
+        return [tensor_type(dtype_of(inputs[0]), (None,) * max(len(left), len(right)))]
+    rows = left[-1] if flags.get("transA") else left[-2]
+    columns = right[-2] if flags.get("transB") else right[-1]
+    return [tensor_type(dtype_of(inputs[0]), (*broadcast(left[:-2], right[:-2]), rows, columns))]
+
+
+def _quantized_matmul(node: NodeProto, inputs: Types) -> Types:
+    shape = _as("MatMul", node, inputs[:2])
+    scale = inputs[2] if len(inputs) > 2 else None
+    return [tensor_type(dtype_of(scale) or TensorProto.FLOAT, shape)]
+
+
+def _matmul_n_bits(node: NodeProto, inputs: Types) -> Types:
+    shape = shape_of(inputs[0])
+    columns = [a.i for a in node.attribute if a.name == "N"]
+    if shape is None or not columns:
+        return []
+    return [tensor_type(dtype_of(inputs[0]), (*shape[:-1], columns[0]))]
+
+
+def _quantized_binary(_: NodeProto, inputs: Types) -> Types:
+    left, right = shape_of(inputs[0]), shape_of(inputs[3] if len(inputs) > 3 else None)
+    if left is None or right is None:
+        return [tensor_type(dtype_of(inputs[0]), None)]
+    return [tensor_type(dtype_of(inputs[0]), broadcast(left, right))]
+
+
+def _quantize(node: NodeProto, inputs: Types) -> Types:
+    zero_point = inputs[2] if len(inputs) > 2 else None
+    dtype = dtype_of(zero_point) if len(node.input) > 2 else TensorProto.UINT8
+    return [tensor_type(dtype, shape_of(inputs[0]))]
+
+
+def _dequantize(_: NodeProto, inputs: Types) -> Types:
+    return [tensor_type(dtype_of(inputs[1]), shape_of(inputs[0]))]
+
+
+for _op_type in (
+    "BiasAdd", "BiasDropout", "BiasGelu", "BiasSoftmax", "FastGelu", "Gelu", "GroupNorm",
+    "QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax", "QuickGelu",
+    "RotaryEmbedding",
+):  # fmt: skip
+    register(MICROSOFT, _op_type, _like_first)
+for _op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
+    register(MICROSOFT, _op_type, _skip_normalization)
+for _domain in ("", MICROSOFT):
+    register(_domain, "SimplifiedLayerNormalization", _like_first)
+register(MICROSOFT, "FusedConv", _fused_conv)
+register(MICROSOFT, "FusedGemm", _fused_gemm)
+register(MICROSOFT, "FusedMatMul", _fused_matmul)
+register(MICROSOFT, "MatMulIntegerToFloat", _quantized_matmul)
+register(MICROSOFT, "MatMulNBits", _matmul_n_bits)
+register(MICROSOFT, "QLinearAdd", _quantized_binary)
+register(MICROSOFT, "QLinearMul", _quantized_binary)
+register(MICROSOFT, "QuantizeLinear", _quantize)
+register(MICROSOFT, "DequantizeLinear", _dequantize)
