@@ -1,5 +1,7 @@
 """Where the bytes of a model live: in its file, beside it, in a scratch file; in memory last."""
 
+from onnxforge.storage.detach import detach
+from onnxforge.storage.files import write
 from onnxforge.storage.load import load_skeleton, skeleton_from_bytes
 from onnxforge.storage.save import materialize, save, to_bytes
 from onnxforge.storage.scratch import Scratch
@@ -16,6 +18,7 @@ from onnxforge.storage.tensors import (
 __all__ = [
     "Scratch",
     "Span",
+    "detach",
     "dtype_of",
     "from_array",
     "is_external",
@@ -29,4 +32,5 @@ __all__ = [
     "tensors",
     "to_array",
     "to_bytes",
+    "write",
 ]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-from contextlib import ExitStack
 from pathlib import Path
 
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]  # ships no types
 from onnx import ModelProto, TensorProto
 
-from onnxforge.errors import ExternalDataError, InvalidModelError
+from onnxforge.errors import InvalidModelError
+from onnxforge.storage.files import Pieces, replace, write
 from onnxforge.storage.load import load_skeleton
 from onnxforge.storage.scratch import ALIGNMENT
 from onnxforge.storage.span import Span, is_external, is_parked, location_of
@@ -23,11 +21,6 @@ LIMIT = 2**31 - 1
 
 STALE = 8
 """Data files are kept while what is new or no longer used is less than this part of them."""
-
-# How the kernel says that it cannot copy between these two files, though a program can.
-_NO_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM}
-
-_Pieces = list[bytes | Span]
 
 
 def save(
@@ -61,19 +54,16 @@ def save(
         OSError: a file cannot be written.
 
     """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "a folder; name the file to write in it", str(path))
+    target = Path(path).resolve()
     if target.exists() and not target.is_file():
-        with target.open("wb", buffering=0) as file:
-            _write(file.fileno(), _inlined(proto, folder))
+        write(path, *_inlined(proto, folder))
         return
     if source is not None and external_data is None and _equals(proto, source):
         copies = _copies(proto, folder, target)
         if copies is not None:
             if not (target.exists() and target.samefile(source)):
                 whole = Span(os.path.realpath(source), 0, Path(source).stat().st_size)
-                _replace({target: [whole]}, copies)
+                replace({target: [whole]}, copies)
             return
     copies = {}
     if external_data is False:
@@ -86,7 +76,7 @@ def save(
             pieces, copies = kept
             files = {target: pieces}
     moved = _tensors_in(proto, folder, [*files, *copies])
-    _replace(files, copies)
+    replace(files, copies)
     if moved:
         _follow(proto, moved, folder, target)
 
@@ -99,27 +89,46 @@ def to_bytes(proto: ModelProto, folder: Path | str | None = None) -> bytes:
         ExternalDataError: data the model refers to is gone.
 
     """
-    pieces = _inlined(proto, folder)
-    return b"".join(piece.map().data if isinstance(piece, Span) else piece for piece in pieces)
+    return _join(_inlined(proto, folder))
 
 
 def materialize(proto: ModelProto, folder: Path | str | None = None) -> ModelProto:
     """A copy of *proto* with every payload inline; raises as `to_bytes` does."""
-    model: ModelProto = ModelProto.FromString(to_bytes(proto, folder))
-    return model
+    return parse(_inlined(proto, folder))
+
+
+def parse(pieces: Pieces) -> ModelProto:
+    """The model that *pieces* are; InvalidModelError if it exceeds protobuf's 2 GiB."""
+    proto: ModelProto = ModelProto.FromString(_join(_within_limit(pieces)))
+    return proto
+
+
+def serialize(proto: ModelProto) -> bytes:
+    """The bytes of *proto* as it is; InvalidModelError if they exceed protobuf's 2 GiB."""
+    try:
+        serialized: bytes = proto.SerializeToString()
+    except (EncodeError, ValueError, MemoryError) as error:
+        raise InvalidModelError(
+            f"the graph, even without payloads left in files, cannot be serialized: {error}"
+        ) from error
+    return serialized
+
+
+def _join(pieces: Pieces) -> bytes:
+    return b"".join(piece.map().data if isinstance(piece, Span) else piece for piece in pieces)
 
 
 # What to write
 
 
-def _inlined(proto: ModelProto, folder: Path | str | None) -> _Pieces:
-    pieces = splice(_serialize(proto), lambda tensor: Span.of(tensor, folder))
+def _inlined(proto: ModelProto, folder: Path | str | None) -> Pieces:
+    pieces = splice(serialize(proto), lambda tensor: Span.of(tensor, folder))
     return _within_limit(pieces)
 
 
 def _as_it_came(
     proto: ModelProto, folder: Path | str | None, target: Path
-) -> tuple[_Pieces, dict[Path, Path]] | None:
+) -> tuple[Pieces, dict[Path, Path]] | None:
     """The file with everything but its own external data inline; None if that is no good idea."""
     used: dict[Span, None] = {}
 
@@ -130,7 +139,7 @@ def _as_it_came(
         used[span] = None
         return None
 
-    pieces = splice(_serialize(proto), resolve)
+    pieces = splice(serialize(proto), resolve)
     if sum(map(size_of, pieces)) > LIMIT:
         return None
     if not used:
@@ -145,7 +154,7 @@ def _as_it_came(
 
 def _packed(
     proto: ModelProto, folder: Path | str | None, target: Path, threshold: int
-) -> dict[Path, _Pieces]:
+) -> dict[Path, Pieces]:
     """The file and the one with the data of its initializers."""
     copy = ModelProto()
     copy.CopyFrom(proto)
@@ -153,7 +162,7 @@ def _packed(
         if is_external(tensor) and (span := Span.of(tensor, folder)):
             span.park(tensor)
     data = target.with_name(target.name + ".data")
-    pieces: _Pieces = []
+    pieces: Pieces = []
     end = 0
     offsets: dict[Span, int] = {}
     for tensor in tensors(copy, initializers=True):
@@ -170,7 +179,7 @@ def _packed(
         if isinstance(piece, Span):
             offsets[piece] = offset
         Span(data.name, offset, size_of(piece)).park(tensor)
-    model = _within_limit(splice(_serialize(copy)))
+    model = _within_limit(splice(serialize(copy)))
     return {data: pieces, target: model} if pieces else {target: model}
 
 
@@ -181,7 +190,7 @@ def _copies(proto: ModelProto, folder: Path | str | None, target: Path) -> dict[
     """
     copies: dict[Path, Path] = {}
     # Looking through all tensors is dear for large graphs, and few models have external data.
-    if b"location" not in _serialize(proto):
+    if b"location" not in serialize(proto):
         return copies
     for tensor in tensors(proto):
         if is_external(tensor) and (span := Span.of(tensor, folder)):
@@ -211,17 +220,7 @@ def _equals(proto: ModelProto, source: Path | str) -> bool:
         return False
 
 
-def _serialize(proto: ModelProto) -> bytes:
-    try:
-        serialized: bytes = proto.SerializeToString()
-        return serialized
-    except (EncodeError, ValueError, MemoryError) as error:
-        raise InvalidModelError(
-            f"the graph alone, without its parked payloads, cannot be serialized: {error}"
-        ) from error
-
-
-def _within_limit(pieces: _Pieces) -> _Pieces:
+def _within_limit(pieces: Pieces) -> Pieces:
     size = sum(map(size_of, pieces))
     if size > LIMIT:
         raise InvalidModelError(
@@ -254,94 +253,3 @@ def _follow(proto: ModelProto, moved: list[int], folder: Path | str | None, targ
                 span = Span.of(tensor, target.parent)
                 assert span is not None
                 span.park(tensor)
-
-
-# How it is written
-
-
-def _replace(files: dict[Path, _Pieces], copies: dict[Path, Path]) -> None:
-    """Write *files* and *copies* under temporary names, and rename them once all are complete."""
-    with ExitStack() as stack:
-        staged = {}
-        for path, original in copies.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            status = original.stat()
-            staged[path] = _stage(path, [Span(str(original), 0, status.st_size)], stack)
-            os.utime(staged[path], ns=(status.st_atime_ns, status.st_mtime_ns))
-        for path, pieces in files.items():
-            staged[path] = _stage(path, pieces, stack)
-        for path, temporary in staged.items():
-            temporary.replace(path)
-
-
-def _stage(path: Path, pieces: _Pieces, stack: ExitStack) -> Path:
-    temporary = path.with_name(f".onnxforge-{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    file = os.open(temporary, flags, 0o666)
-    stack.callback(temporary.unlink, missing_ok=True)
-    try:
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o7777)
-        _write(file, pieces)
-        os.fsync(file)
-    finally:
-        os.close(file)
-    return temporary
-
-
-def _write(file: int, pieces: _Pieces) -> None:
-    with ExitStack() as stack:
-        sources: dict[str, int] = {}
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                _write_all(file, piece)
-                continue
-            source = sources.get(piece.path)
-            if source is None:
-                source = os.open(piece.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-                stack.callback(os.close, source)
-                sources[piece.path] = source
-            _copy(source, piece, file)
-
-
-def _copy(source: int, span: Span, file: int) -> None:
-    offset, left = span.offset, span.length
-    for step in (_copy_in_kernel, _send_in_kernel, _copy_here):
-        while left:
-            try:
-                copied = step(source, file, left, offset)
-            except OSError as error:
-                if step is _copy_here or error.errno not in _NO_COPY:
-                    raise
-                break
-            if not copied:
-                # Also what some file systems answer instead of an error: ask the next way.
-                break
-            offset, left = offset + copied, left - copied
-    if left:
-        raise ExternalDataError(f"{span.path}: ends {left} bytes before a tensor's data does")
-
-
-def _copy_in_kernel(source: int, file: int, count: int, offset: int) -> int:
-    if not hasattr(os, "copy_file_range"):
-        return 0
-    return os.copy_file_range(source, file, count, offset)
-
-
-def _send_in_kernel(source: int, file: int, count: int, offset: int) -> int:
-    if not hasattr(os, "sendfile"):
-        return 0
-    return os.sendfile(file, source, offset, count)
-
-
-def _copy_here(source: int, file: int, count: int, offset: int) -> int:
-    os.lseek(source, offset, os.SEEK_SET)
-    content = os.read(source, min(count, 1 << 20))
-    _write_all(file, content)
-    return len(content)
-
-
-def _write_all(file: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(file, left) :]
