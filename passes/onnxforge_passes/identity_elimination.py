@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from onnxforge import Graph, Pass
+
+
+class IdentityElimination(Pass):
+    """Read past Identity nodes."""
+
+    def run(self, graph: Graph) -> int:
+        """Replace each Identity by what it reads."""
+        identities = (node for node in graph if node.op_type == "Identity" and not node.domain)
+        return sum(graph.replace(node.output, node.inputs[0]) for node in identities)

@@ -1,0 +1,205 @@
+"""What is known about values, kept beside the model and brought up to date as it is edited.
+
+The whole model is inferred once, when the first question is asked.  A value made later is inferred
+from its node when somebody asks about it, so that passes see the types of what they build, and
+nothing is inferred twice.  What the file records is a hint, and never enters here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from onnx import TensorProto, TypeProto
+
+from .. import shapes
+from ..errors import OnnxForgeError
+from ..shapes import DimLike, KnownInput, ShapeValue
+
+if TYPE_CHECKING:
+    from .graph import Graph
+    from .model import Model
+    from .node import Node
+    from .value import Value
+
+# Longer tensors are no shapes, and not worth reading.
+_MAX_LENGTH = 64
+_SHAPE_DTYPES = frozenset((TensorProto.BOOL, TensorProto.INT32, TensorProto.INT64))
+
+
+@dataclass(frozen=True, slots=True)
+class Known(KnownInput):
+    """What is known of one value.
+
+    `shape` and `value`, the elements of a small integer tensor, have symbols; `type` is the same
+    as a protobuf, for what is no tensor too.
+    """
+
+    type: TypeProto | None = None
+
+
+_NOTHING = Known()
+
+
+class Inference:
+    """Answers what is known of the values of a model."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._is_done = False
+
+    def known(self, value: Value) -> Known:
+        """What is known of *value*."""
+        if not self._is_done:
+            self._is_done = True
+            self._infer_model()
+        if value.known is None:
+            self._infer(value)
+        return value.known or _NOTHING
+
+    # The whole model, once
+
+    def _infer_model(self) -> None:
+        model = self._model
+        inferred = shapes.infer_model(model.commit(), model.folder)
+        todo: list[tuple[Graph, shapes.GraphPath]] = [(model.graph, ())]
+        while todo:
+            graph, path = todo.pop()
+            types = inferred.subgraphs.get(path, {}) if path else inferred.graph
+            for value in graph.values.values():
+                if value.producer is None:
+                    value.known = self._source(value, types.get(value.name))
+            for node in graph:
+                self._forward(node, [types.get(value.name) for value in node.outputs])
+            position = {id(proto): index for index, proto in enumerate(graph.proto.node)}
+            for node in graph:
+                if node.subgraphs:
+                    paths = _bodies(node, path, position[id(node.proto)])
+                    todo += zip(node.subgraphs, paths, strict=True)
+
+    def _source(self, value: Value, type: TypeProto | None) -> Known:
+        tensor = value.initializer
+        if tensor is None or value.is_input:
+            return Known(shapes.shape_of(type), shapes.dtype_of(type), None, type)
+        dims = tuple(tensor.dims)
+        type = shapes.tensor_type(tensor.data_type, dims)
+        return Known(dims, tensor.data_type, _contents(value), type)
+
+    # One node
+
+    def _infer(self, value: Value) -> None:
+        """Infer what *value* is computed by, and whatever that needs first."""
+        if value.producer is None:
+            value.known = self._source(value, None)
+            return
+        stack = [value.producer]
+        while stack:
+            node = stack[-1]
+            missing = []
+            for needed in node.inputs:
+                if needed is None or needed.known is not None:
+                    continue
+                if needed.producer is None:
+                    needed.known = self._source(needed, None)
+                elif needed.producer in stack:
+                    needed.known = _NOTHING
+                else:
+                    missing.append(needed.producer)
+            if missing:
+                stack += missing
+                continue
+            stack.pop()
+            if any(output.known is None for output in node.outputs):
+                self._forward(node, self._infer_node(node))
+
+    def _infer_node(self, node: Node) -> list[TypeProto | None]:
+        if node.graph is None:
+            return [None] * len(node.outputs)
+        types: dict[str, TypeProto] = {}
+        data: dict[str, TensorProto] = {}
+        for value in node.inputs:
+            if value is None or value.known is None:
+                continue
+            if value.known.type is not None:
+                types[value.name] = value.known.type
+            if value.is_constant and value.known.value is not None and value.tensor is not None:
+                data[value.name] = value.tensor
+        for value in _captured(node):
+            known = self.known(value)
+            if known.type is not None:
+                types[value.name] = known.type
+        ir_version = self._model.proto.ir_version
+        found = shapes.infer_node(node.proto, types, data, node.graph.opset_imports, ir_version)
+        return [found.get(value.name) for value in node.outputs]
+
+    def _forward(self, node: Node, types: list[TypeProto | None]) -> None:
+        """Combine what ONNX infers about a node's outputs with what symbols tell."""
+        known = [Known(shapes.shape_of(t), shapes.dtype_of(t), None, t) for t in types]
+        if node.domain or node.has_references:
+            pass
+        elif node.op_type == "Constant":
+            known = [replace(each, value=_contents(node.output)) for each in known]
+        else:
+            inputs = [v.known or _NOTHING if v is not None else None for v in node.inputs]
+            given = (node.op_type, "", node.attributes, node.version, inputs, len(known))
+            if any(each.shape is None or None in each.shape for each in known):
+                pairs = zip(known, shapes.output_shapes(*given), strict=True)
+                known = [_refined(each, shape) for each, shape in pairs]
+            if any(map(_could_be_shape, known)):
+                pairs = zip(known, shapes.propagate(*given), strict=True)
+                known = [replace(each, value=value) for each, value in pairs]
+        for output, each in zip(node.outputs, known, strict=True):
+            output.known = each
+
+
+def _could_be_shape(known: Known) -> bool:
+    """Whether a tensor is one that shapes are made of."""
+    if known.dtype not in _SHAPE_DTYPES and known.dtype is not None:
+        return False
+    return known.shape is None or len(known.shape) <= 1
+
+
+def _refined(known: Known, shape: tuple[DimLike, ...] | None) -> Known:
+    """What is known, with the sizes that only our own rules find."""
+    if shape is None:
+        return known
+    if known.shape is not None:
+        if len(known.shape) != len(shape):
+            return known
+        pairs = zip(known.shape, shape, strict=True)
+        shape = tuple(new if size is None else size for size, new in pairs)
+    type = known.type if known.dtype is None else shapes.tensor_type(known.dtype, shape)
+    return replace(known, shape=shape, type=type)
+
+
+def _contents(value: Value) -> ShapeValue | None:
+    """The elements of a constant, if it is small and whole-numbered."""
+    tensor = value.tensor
+    if tensor is not None and (len(tensor.dims) > 1 or max(tensor.dims, default=1) > _MAX_LENGTH):
+        return None
+    try:
+        return shapes.value_of(value.numpy()) if value.is_constant else None
+    except OnnxForgeError:  # unreadable data is for whoever needs it to complain about
+        return None
+
+
+def _captured(node: Node) -> Iterator[Value]:
+    """The values the bodies of a node read from outside."""
+    graphs = list(node.subgraphs)
+    while graphs:
+        graph = graphs.pop()
+        for inner in graph:
+            yield from (v for v in inner.inputs if v is not None and v.graph is node.graph)
+            graphs += inner.subgraphs
+        yield from (value for value in graph.outputs if value.graph is node.graph)
+
+
+def _bodies(node: Node, path: shapes.GraphPath, index: int) -> list[shapes.GraphPath]:
+    """The paths of a node's bodies, in the order of `Node.subgraphs`."""
+    paths = []
+    for attribute in node.proto.attribute:
+        if attribute.HasField("g"):
+            paths.append((*path, (index, attribute.name, 0)))
+        paths += [(*path, (index, attribute.name, i)) for i in range(len(attribute.graphs))]
+    return paths

@@ -1,0 +1,235 @@
+"""Models: a protobuf, its graphs as views, and where its weights are."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+from onnx import FunctionProto, ModelProto
+
+from .. import storage
+from .graph import Graph
+from .inference import Inference
+from .operators import PURE, RANDOM, UNKNOWN, Operator
+from .value import Value
+
+
+class Model:
+    """An ONNX model.
+
+    `proto` is the only copy of it.  Large payloads are not in it: their tensors say where on disk
+    the bytes are, as external data; `to_proto` gives a copy that holds them.  Everything else here
+    is a view, built when first asked for.
+
+    `checker`, if set, is asked before every replacement and may refuse it.  `author`, if set, is
+    written into the metadata of every new node.  `declined` counts why passes left things alone.
+    """
+
+    def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:
+        self.proto = proto
+        self.path = Path(path).absolute() if path is not None else None
+        self.names: set[str] = set()
+        self.checker: Callable[[Value, Value], bool] | None = None
+        self.author: str | None = None
+        self.edits = 0
+        self.declined: Counter[str] = Counter()
+        self.scratch = storage.Scratch()
+        self._borrowed: tuple[storage.Scratch, ...] = ()
+        self._original: bytes | None = None
+        self._counter = 0
+
+    def __repr__(self) -> str:
+        return f"Model({self.proto.graph.name!r}, {len(self.proto.graph.node)} nodes)"
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Model:
+        """The model in a file; its weights stay there until someone reads them.
+
+        Raises `InvalidModelError` if the file is no ONNX model, `OSError` if it cannot be read.
+        """
+        return cls(storage.load_skeleton(path), path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Model:
+        """The model in a string of bytes.  Raises `InvalidModelError` if they are none."""
+        model = cls(storage.skeleton_from_bytes(data))
+        model._original = data
+        return model
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that external data is relative to."""
+        return self.path.parent if self.path is not None else None
+
+    # The graphs
+
+    @cached_property
+    def _views(self) -> tuple[Graph, list[Graph]]:
+        with _gc_paused():
+            functions = [Graph(self, function) for function in self.proto.functions]
+            graph = Graph(self, self.proto.graph)
+        for info in self.proto.training_info:
+            for each in (info.initialization, info.algorithm):
+                graph.pin(name for node in each.node for name in node.input)
+            for binding in (*info.initialization_binding, *info.update_binding):
+                graph.pin((binding.key,))
+        return graph, functions
+
+    @property
+    def graph(self) -> Graph:
+        """The main graph.  Raises `InvalidModelError` if names dangle, clash or form a cycle."""
+        return self._views[0]
+
+    @property
+    def functions(self) -> list[Graph]:
+        """The bodies of the model's own functions."""
+        return self._views[1]
+
+    def graphs(self) -> Iterator[Graph]:
+        """Every graph of the model: functions first, and bodies before what encloses them."""
+        for root in (*self.functions, self.graph):
+            yield from _with_bodies(root)
+
+    @cached_property
+    def inference(self) -> Inference:
+        """What is known about the types, shapes and contents of values."""
+        return Inference(self)
+
+    @property
+    def function_operators(self) -> Mapping[tuple[str, str], Operator]:
+        """What may be done with calls of the model's own functions, by domain and name."""
+        if self._function_operators is None:
+            self._function_operators = {}
+            for function in self.functions:
+                assert function.operator is not None
+                # Meanwhile a call of itself, which ONNX forbids, is the worst.
+                self._function_operators[function.operator] = UNKNOWN
+            for function in self.functions:
+                assert function.operator is not None
+                inner = [node.operator for node in function]
+                effects = any(each.effects for each in inner)
+                random = not all(each.deterministic for each in inner)
+                known = UNKNOWN if effects else RANDOM if random else PURE
+                self._function_operators[function.operator] = known
+        return self._function_operators
+
+    _function_operators: dict[tuple[str, str], Operator] | None = None
+
+    def define(self, function: FunctionProto) -> None:
+        """Add a function, once: the body of a custom operator."""
+        if any(known.operator == (function.domain, function.name) for known in self.functions):
+            return
+        proto = self.proto.functions.add()
+        proto.CopyFrom(function)
+        self.functions.append(Graph(self, proto))
+        self._function_operators = None
+        self.edits += 1
+
+    def fresh_name(self, stem: str) -> str:
+        """A name no value of the model has."""
+        _ = self._views  # which collects the names there are
+        while True:
+            self._counter += 1
+            if (name := f"{stem}_{self._counter}") not in self.names:
+                self.names.add(name)
+                return name
+
+    def freeze(self) -> int:
+        """Take initializers off the list of inputs, so that callers can no longer override them.
+
+        Returns how many there were.  The interface changes: only do so when asked to.
+        """
+        proto = self.commit().graph
+        initialized = {tensor.name for tensor in proto.initializer}
+        kept = [info for info in proto.input if info.name not in initialized]
+        frozen = len(proto.input) - len(kept)
+        if frozen:
+            proto.input.sort(key=lambda info: info.name in initialized)
+            del proto.input[len(kept) :]
+            # Before version 4 of the format every initializer had to be an input.
+            self.proto.ir_version = max(self.proto.ir_version, 4)
+            self.graph.__dict__.pop("input_names", None)
+            self.edits += 1
+        return frozen
+
+    # Leaving
+
+    def commit(self) -> ModelProto:
+        """The protobuf, brought up to date with all edits.  Large payloads are not in it."""
+        if self.edits and "_views" in self.__dict__:
+            for graph in self.graphs():
+                graph.commit()
+        return self.proto
+
+    def copy(self) -> Model:
+        """An independent model; the weights on disk are shared, not copied."""
+        proto = ModelProto()
+        proto.CopyFrom(self.commit())
+        model = Model(proto, self.path)
+        model._borrowed = (*self._borrowed, self.scratch)
+        model._original = self._original
+        return model
+
+    def to_proto(self) -> ModelProto:
+        """A copy of the protobuf that holds all payloads.
+
+        Raises `InvalidModelError` beyond protobuf's limit of 2 GiB: `save` such models.
+        """
+        return storage.materialize(self.commit(), self.folder)
+
+    def to_bytes(self) -> bytes:
+        """The serialized model, payloads included; if nothing changed, the very bytes it was.
+
+        Raises `InvalidModelError` beyond protobuf's limit of 2 GiB: `save` such models.
+        """
+        proto = self.commit()
+        if self._original is not None and proto == ModelProto.FromString(self._original):
+            return self._original
+        return storage.to_bytes(proto, self.folder)
+
+    def save(self, path: str | PathLike[str], *, external_data: bool | None = None) -> None:
+        """Write the model: whole, or not at all.
+
+        A model nothing changed in is written byte for byte as it came.  *external_data* says
+        whether weights go to a file of their own, `<name>.data` beside the model; if None, they do
+        where they already were, or where the model would exceed 2 GiB otherwise.
+        """
+        proto = self.commit()
+        if self._original is not None and not external_data:
+            storage.write(Path(path), self.to_bytes())
+            return
+        storage.save(
+            proto, Path(path), folder=self.folder, source=self.path, external_data=external_data
+        )
+
+
+def load(path: str | PathLike[str]) -> Model:
+    """The model in a file; its weights stay there until someone reads them.
+
+    Raises `InvalidModelError` if the file is no ONNX model, `OSError` if it cannot be read.
+    """
+    return Model.load(path)
+
+
+def _with_bodies(graph: Graph) -> Iterator[Graph]:
+    for node in graph:
+        for body in node.subgraphs:
+            yield from _with_bodies(body)
+    yield graph
+
+
+@contextmanager
+def _gc_paused() -> Iterator[None]:
+    """Views are many small objects that refer to each other and stay: nothing to collect yet."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,122 @@
+"""The order of a graph's nodes: sorting what comes unsorted, settling what edits moved.
+
+Edits relink a list and leave the protobuf's order alone.  `settle` brings the two together once:
+`repeated.sort` permutes pointers in place and copies nothing, and what has left the graph sorts to
+the tail and is cut off in one go.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from onnx import FunctionProto
+
+from ..errors import InvalidModelError
+
+if TYPE_CHECKING:
+    from .graph import Graph
+    from .node import Node
+
+
+def topological(graph: Graph, nodes: list[Node]) -> list[Node]:
+    """The nodes, each after those it depends on, and otherwise as they were.
+
+    Raises `InvalidModelError` if they form a cycle.
+    """
+    position = {node: index for index, node in enumerate(nodes)}
+    waiting = [0] * len(nodes)
+    readers: list[list[int]] = [[] for _ in nodes]
+    for index, node in enumerate(nodes):
+        for producer in dict.fromkeys(_dependencies(graph, node)):
+            source = position.get(producer)
+            if source is not None:
+                readers[source].append(index)
+                waiting[index] += 1
+    ready = [index for index, count in enumerate(waiting) if not count]
+    ordered = []
+    while ready:
+        index = heapq.heappop(ready)
+        ordered.append(nodes[index])
+        for reader in readers[index]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, reader)
+    if len(ordered) < len(nodes):
+        stuck = next(node for node, count in zip(nodes, waiting, strict=True) if count)
+        raise InvalidModelError(
+            f"graph {graph.proto.name!r} is cyclic: {stuck!r} depends on its own output"
+        )
+    return ordered
+
+
+def _dependencies(graph: Graph, node: Node) -> Iterator[Node]:
+    """The nodes of *graph* whose outputs *node* reads, in its bodies too."""
+    readers = [node]
+    while readers:
+        reader = readers.pop()
+        for value in reader.inputs:
+            if value is not None and value.graph is graph and value.producer is not None:
+                yield value.producer
+        for body in reader.subgraphs:
+            readers.extend(body)
+            for value in body.outputs:
+                if value.graph is graph and value.producer is not None:
+                    yield value.producer
+
+
+def _is_sorted(graph: Graph) -> bool:
+    done: set[Node] = set()
+    for node in graph:
+        for value in node.inputs:
+            if value is None or value.graph is not graph or value.producer is None:
+                continue
+            if value.producer not in done:
+                return False
+        if node.subgraphs and any(each not in done for each in _dependencies(graph, node)):
+            return False
+        done.add(node)
+    return True
+
+
+def settle(graph: Graph) -> None:
+    """Bring the protobuf of an edited graph up to date."""
+    if not _is_sorted(graph):
+        graph._relink(topological(graph, list(graph)))
+    _name_fresh_nodes(graph)
+    position = {id(node.proto): index for index, node in enumerate(graph)}
+    protos = graph.proto.node
+    alive = list(protos)  # keeps every wrapper, and so every id, valid while sorting
+    protos.sort(key=lambda proto: position.get(id(proto), len(alive)))
+    del protos[len(position) :]
+    values = graph.values
+    _keep(graph.proto.value_info, lambda info: info.name in values)
+    if not isinstance(graph.proto, FunctionProto):
+        orphans = graph._orphans
+        if orphans:
+            _keep(graph.proto.initializer, lambda tensor: tensor.name not in orphans)
+        _keep(
+            graph.proto.quantization_annotation,
+            lambda annotation: annotation.tensor_name in values,
+        )
+
+
+def _keep(field: Any, wanted: Callable[[Any], bool]) -> None:
+    """Cut the entries that are not wanted from a repeated field, the others keeping their order."""
+    kept = sum(map(wanted, field))
+    if kept < len(field):
+        field.sort(key=lambda entry: not wanted(entry))
+        del field[kept:]
+
+
+def _name_fresh_nodes(graph: Graph) -> None:
+    """Nodes born `like` another inherit its name; where that one lives on, they need their own."""
+    fresh: Iterable[Node] = [node for node in graph._fresh if node.proto.name]
+    if not fresh:
+        return
+    taken = {node.proto.name for node in graph if node not in graph._fresh}
+    for node in fresh:
+        if node.proto.name in taken:
+            node.proto.name = graph.model.fresh_name(node.proto.name)
+        taken.add(node.proto.name)

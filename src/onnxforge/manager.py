@@ -1,0 +1,92 @@
+"""The pass manager: runs passes to a fixed point and says what each did."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Protocol
+
+from .errors import OnnxForgeError, PassError
+from .ir import Model, Value
+from .passes import Pass
+from .report import Report, Step, Tally
+
+
+class Checker(Protocol):
+    """What the manager asks of whoever checks edits: see `verify.EditChecker`."""
+
+    def __call__(self, old: Value, new: Value) -> bool:
+        """Whether *new* may stand for *old*."""
+        ...
+
+    def take(self) -> Tally:
+        """What came of it since last asked."""
+        ...
+
+
+class PassManager:
+    """Runs its passes in order, again and again until a whole round changes nothing.
+
+    A *checker* is asked before every edit; one it refuses does not happen, and the run goes on.
+    """
+
+    def __init__(
+        self,
+        passes: Iterable[Pass] = (),
+        *,
+        checker: Checker | None = None,
+        max_rounds: int = 10,
+        provenance: bool = False,
+    ) -> None:
+        self.passes = list(passes)
+        self.checker = checker
+        self.max_rounds = max_rounds
+        self.provenance = provenance
+
+    def register(self, new: Pass) -> None:
+        """Add a pass at the end."""
+        self.passes.append(new)
+
+    def run(self, model: Model) -> Report:
+        """Transform *model* in place.
+
+        Raises `PassError`, naming the pass, if one of them fails; the model is then consistent, but
+        half done.
+        """
+        leaves = [leaf for each in self.passes for leaf in each.leaves()]
+        report = Report(nodes_before=_count(model), verify="edits" if self.checker else "")
+        model.checker = self.checker
+        try:
+            for number in range(1, self.max_rounds + 1):
+                steps = [self._step(leaf, model, number) for leaf in leaves]
+                report.steps += steps
+                report.settled = not any(step.changes for step in steps)
+                if report.settled:
+                    break
+        finally:
+            model.checker = None
+            model.author = None
+        model.commit()
+        report.nodes = _count(model)
+        return report
+
+    def _step(self, each: Pass, model: Model, number: int) -> Step:
+        model.declined.clear()
+        if self.provenance:
+            model.author = each.name
+        start = time.perf_counter()
+        try:
+            changes = each.apply(model)
+        except OnnxForgeError:
+            raise
+        except Exception as error:
+            raise PassError(f"pass {each.name!r} failed: {type(error).__name__}: {error}") from error
+        seconds = time.perf_counter() - start
+        tally = self.checker.take() if self.checker is not None else Tally()
+        declined = Counter(model.declined)
+        return Step(each.name, number, changes, _count(model), seconds, declined, tally)
+
+
+def _count(model: Model) -> int:
+    return sum(map(len, model.graphs()))

@@ -1,0 +1,99 @@
+"""Passes that replace every occurrence of a pattern."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from .builder import Builder, Decline
+from .ir import Graph, Node, Value
+from .passes import Pass
+from .pattern import Match, Pattern
+
+
+class RewritePass(Pass):
+    """Replaces every occurrence of a pattern.
+
+    `pattern` draws the subgraph to find; a class may have several, each a method whose name starts
+    with `pattern`.  `rewrite` draws what to put in its place and returns one value for each that
+    the pattern returns, or raises `Decline` to leave this occurrence alone.  A parameter of
+    `rewrite` named like a pattern variable receives the value bound to it, or None.
+
+    The values inside an occurrence must not be read elsewhere, lest they be computed twice; a pass
+    that gains even then sets `shared`.
+    """
+
+    shared: ClassVar[bool] = False
+
+    @abstractmethod
+    def pattern(self, op: Any, *variables: Any) -> Any:
+        """Draw the subgraph to find."""
+
+    @abstractmethod
+    def rewrite(self, op: Any, match: Match, *variables: Any) -> Any:
+        """Draw the subgraph to put in its place."""
+
+    @classmethod
+    def patterns(cls) -> tuple[Pattern, ...]:
+        """The patterns, traced, in the order they are tried."""
+        return _traced(cls)
+
+    def run(self, graph: Graph) -> int:
+        """Replace every occurrence in *graph*; return how many there were."""
+        by_root: dict[str, list[Pattern]] = {}
+        for pattern in self.patterns():
+            by_root.setdefault(pattern.root.op_type, []).append(pattern)
+        wanted = [n for n in inspect.signature(self.rewrite).parameters if n not in ("op", "match")]
+        work = deque(node for node in graph if node.op_type in by_root)
+        changes = 0
+        while work:
+            node = work.popleft()
+            for pattern in by_root[node.op_type]:
+                if node.graph is not graph:
+                    break
+                match = pattern.match(node, shared=self.shared)
+                if match is None:
+                    continue
+                touched = self._rewrite(graph, match, wanted)
+                if touched is not None:
+                    changes += 1
+                    work.extend(each for each in touched if each.op_type in by_root)
+        return changes
+
+    def _rewrite(self, graph: Graph, match: Match, wanted: list[str]) -> list[Node] | None:
+        """Try one occurrence; the nodes worth another look if it was replaced, else None."""
+        op = Builder(graph, before=match.root)
+        rewrite: Callable[..., Any] = self.rewrite
+        try:
+            result = rewrite(op, match, **{name: match.values.get(name) for name in wanted})
+        except Decline as reason:
+            graph.decline(str(reason))
+            op.undo()
+            return None
+        except BaseException:
+            op.undo()
+            raise
+        new: tuple[Value, ...] = result if isinstance(result, tuple) else (result,)
+        pairs = zip(match.outputs, new, strict=True)
+        replaced = [value for old, value in pairs if graph.replace(old, value)]
+        op.undo()
+        if not replaced:
+            return None
+        return [*op.nodes, *_readers(replaced)]
+
+
+def _readers(values: list[Value]) -> Iterator[Node]:
+    for value in values:
+        yield from value.consumers
+
+
+@lru_cache(None)
+def _traced(cls: type[RewritePass]) -> tuple[Pattern, ...]:
+    names = [name for base in reversed(cls.__mro__) for name in vars(base)]
+    written = [name for name in dict.fromkeys(names) if name == "pattern" or name[:8] == "pattern_"]
+    instance = object.__new__(cls)  # patterns describe the class: no option is set
+    return tuple(Pattern(getattr(instance, name)) for name in written)

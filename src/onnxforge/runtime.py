@@ -1,0 +1,106 @@
+"""Running models: the one door through which passes and checks compute anything.
+
+The baseline is ONNX Runtime *with its own optimizer off*, which would otherwise apply the very
+rewrites under test to both sides and hide a wrong one; where it has no kernel, ONNX's reference
+evaluator decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from . import storage
+from .errors import EvaluationError
+
+Feeds = Mapping[str, Any]
+
+
+class Session:
+    """A model made ready to run; `runtime` says by what.
+
+    Weights on disk are mapped, not copied.  Raises `EvaluationError` if neither ONNX Runtime nor
+    the reference evaluator takes the model.
+    """
+
+    def __init__(self, proto: ModelProto, folder: Path | None = None) -> None:
+        try:
+            self._session = _OnnxRuntime(proto, folder)
+            self.runtime = "ONNX Runtime, its optimizations off"
+        except EvaluationError as refusal:
+            try:
+                self._session = _Reference(proto, folder)
+            except EvaluationError as error:
+                raise EvaluationError(f"{refusal}; {error}") from error
+            self.runtime = "ONNX's reference evaluator"
+
+    def run(self, feeds: Feeds) -> list[Any]:
+        """The outputs, in order.  Raises `EvaluationError` if the runtime fails on these feeds."""
+        return self._session.run(feeds)
+
+
+def evaluate(proto: ModelProto, feeds: Feeds | None = None, folder: Path | None = None) -> list[Any]:
+    """The outputs of a model, in order.  Raises `EvaluationError` if nothing can compute them."""
+    try:
+        return _OnnxRuntime(proto, folder).run(feeds or {})
+    except EvaluationError as refusal:
+        try:
+            return _Reference(proto, folder).run(feeds or {})
+        except EvaluationError as error:
+            raise EvaluationError(f"{refusal}; {error}") from error
+
+
+def reference(proto: ModelProto, feeds: Feeds, folder: Path | None = None) -> list[Any]:
+    """The outputs by ONNX's own reference evaluator: slow, and the definition of correct."""
+    return _Reference(proto, folder).run(feeds)
+
+
+class _OnnxRuntime:
+    def __init__(self, proto: ModelProto, folder: Path | None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EvaluationError(f"ONNX Runtime is not installed: {error}") from error
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        skeleton, mapped = storage.detach(proto, folder)
+        # The arrays must outlive the session, which reads their memory.
+        self._arrays = list(mapped.values())
+        if mapped:
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in self._arrays]
+            options.add_external_initializers(list(mapped), values)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                skeleton.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime raises types of its own, one per status
+            raise EvaluationError(f"ONNX Runtime refuses the model: {error}") from error
+
+    def run(self, feeds: Feeds) -> list[Any]:
+        try:
+            outputs: Sequence[Any] = self._session.run(None, dict(feeds))
+        except Exception as error:
+            raise EvaluationError(f"ONNX Runtime fails: {error}") from error
+        return list(outputs)
+
+
+class _Reference:
+    def __init__(self, proto: ModelProto, folder: Path | None) -> None:
+        from onnx.reference import ReferenceEvaluator
+
+        try:
+            self._evaluator = ReferenceEvaluator(storage.materialize(proto, folder))
+        except Exception as error:  # it raises whatever the operators' Python code raises
+            raise EvaluationError(f"the reference evaluator refuses the model: {error}") from error
+
+    def run(self, feeds: Feeds) -> list[Any]:
+        try:
+            outputs: Sequence[Any] = self._evaluator.run(None, dict(feeds))
+        except Exception as error:
+            raise EvaluationError(f"the reference evaluator fails: {error}") from error
+        return list(outputs)
