@@ -20,7 +20,9 @@ _NO_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBA
 
 
 def write(path: Path | str, *pieces: bytes | Span) -> None:
-    """Write *pieces* one after the other to *path*: a regular file is replaced, anything else written to as it is.
+    """Write *pieces*, one after the other, to *path*.
+
+    A regular file is replaced; anything else, such as a pipe, is written to as it is.
 
     Raises:
         OSError: the file cannot be written; a regular one is then what it was.

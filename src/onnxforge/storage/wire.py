@@ -24,11 +24,14 @@ from onnxforge.storage.span import Span, is_parked, was_explicit
 THRESHOLD = 1024
 """Bytes from which a payload stays in its file; below, telling where it is would save little."""
 
+WINDOW = 1 << 23
+"""Bytes of a file after which those passed over are no longer counted as this process's memory."""
+
 DEPTH = 100
 """How many messages within one another are followed: protobuf's own parsers stop there too."""
 
-Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
-Chunk: TypeAlias = bytes | memoryview | Span
+Buffer: TypeAlias = bytes | mmap.mmap
+Chunk: TypeAlias = bytes | Span
 
 # The fields, by message and number, that are or hold tensors; from onnx.proto.
 _FIELDS = {
@@ -73,37 +76,43 @@ def split_and_count(
     buffer: Buffer, location: str, threshold: int = THRESHOLD, *, stamp: str = ""
 ) -> tuple[bytes, int]:
     """What `split` gives, and how often it wrote ``location``, the key of external data."""
-    with memoryview(buffer) as data:
-        if all(tag != _GRAPH for _, tag, _, _ in _fields(data, 0, len(data))):
-            raise InvalidModelError("not an ONNX model: it has no graph")
-        count = 0
+    if all(tag != _GRAPH for _, tag, _, _ in _fields(buffer, 0, len(buffer))):
+        raise InvalidModelError("not an ONNX model: it has no graph")
+    count = passed = 0
 
-        def take(start: int, end: int) -> _Rewritten | None:
-            nonlocal count
-            raw = None
-            explicit = False
-            for at, tag, body, stop in _fields(data, start, end):
-                if tag == _RAW_DATA and raw is None:
-                    raw = at, body, stop
-                elif tag == _DATA_LOCATION and data[body] == TensorProto.DEFAULT:
-                    explicit = True
-                elif tag in (_RAW_DATA, _DATA_LOCATION, _EXTERNAL_DATA):
-                    return None
-            if raw is None or raw[2] - raw[1] < threshold:
+    def take(start: int, end: int) -> _Rewritten | None:
+        nonlocal count, passed
+        raw = None
+        explicit = False
+        for at, tag, body, stop in _fields(buffer, start, end):
+            if tag == _RAW_DATA and raw is None:
+                raw = at, body, stop
+            elif tag == _DATA_LOCATION and buffer[body] == TensorProto.DEFAULT:
+                explicit = True
+            elif tag in (_RAW_DATA, _DATA_LOCATION, _EXTERNAL_DATA):
                 return None
-            at, body, stop = raw
-            place = TensorProto()
-            Span(location, body, stop - body).park(place, stamp=stamp, explicit=explicit)
-            entries = place.SerializeToString()
-            count += entries.count(b"location")
-            parts: list[Chunk] = [data[start:at], data[stop:end], entries]
-            return parts, end - start - (stop - at) + len(entries)
+        if raw is None or raw[2] - raw[1] < threshold:
+            return None
+        at, body, stop = raw
+        place = TensorProto()
+        Span(location, body, stop - body).park(place, stamp=stamp, explicit=explicit)
+        entries = place.SerializeToString()
+        count += entries.count(b"location")
+        if isinstance(buffer, mmap.mmap) and stop - passed > WINDOW:
+            # One byte touched maps up to 2 MiB around it: all of a large file, in the end.
+            if hasattr(mmap, "MADV_DONTNEED"):
+                buffer.madvise(mmap.MADV_DONTNEED)
+            passed = stop
+        parts: list[Chunk] = [buffer[start:at], buffer[stop:end], entries]
+        return parts, end - start - (stop - at) + len(entries)
 
-        def worth(start: int, end: int) -> bool:
-            return end - start > threshold
+    def worth(start: int, end: int) -> bool:
+        return end - start > threshold
 
-        parts = _rewrite(data, "model", 0, len(data), worth, take, DEPTH)
-        return (bytes(data) if parts is None else b"".join(parts[0])), count  # type: ignore[arg-type]
+    rewritten = _rewrite(buffer, "model", 0, len(buffer), worth, take, DEPTH)
+    if rewritten is None:
+        return buffer[:], count
+    return b"".join(part for part in rewritten[0] if isinstance(part, bytes)), count
 
 
 def splice(
@@ -115,7 +124,6 @@ def splice(
     data which span it should hold inline, None for one that stays as it is; unless told otherwise,
     parked tensors become inline.
     """
-    data = memoryview(skeleton)
     ahead = -1
 
     def worth(start: int, end: int) -> bool:
@@ -143,17 +151,17 @@ def splice(
             new.append((14, [_DEFAULT_LOCATION]))
         parts: list[Chunk] = []
         copied = start
-        for at, tag, _, stop in _fields(data, start, end):
+        for at, tag, _, stop in _fields(skeleton, start, end):
             while new and tag >> 3 > new[0][0]:
-                parts += data[copied:at], *new.pop(0)[1]
+                parts += skeleton[copied:at], *new.pop(0)[1]
                 copied = at
             if tag in (_RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION):
-                parts.append(data[copied:at])
+                parts.append(skeleton[copied:at])
                 copied = stop
-        parts += data[copied:end], *(part for _, piece in new for part in piece)
+        parts += skeleton[copied:end], *(part for _, piece in new for part in piece)
         return parts, sum(map(size_of, parts))
 
-    rewritten = _rewrite(data, "model", 0, len(data), worth, put, DEPTH)
+    rewritten = _rewrite(skeleton, "model", 0, len(skeleton), worth, put, DEPTH)
     return _joined(rewritten[0]) if rewritten else [skeleton]
 
 
@@ -163,7 +171,7 @@ def size_of(chunk: Chunk) -> int:
 
 
 def _rewrite(
-    data: memoryview,
+    data: Buffer,
     message: str,
     start: int,
     end: int,
@@ -202,7 +210,7 @@ def _rewrite(
     return parts, size + end - copied
 
 
-def _fields(data: memoryview, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _fields(data: Buffer, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """The fields of a message: where each starts, its tag, where its content starts and ends.
 
     What is within a group, which ONNX has none of, is passed over.
@@ -249,7 +257,7 @@ def _fields(data: memoryview, pos: int, end: int) -> Iterator[tuple[int, int, in
         raise _damaged(at)
 
 
-def _read_varint(data: memoryview, pos: int) -> tuple[int, int]:
+def _read_varint(data: Buffer, pos: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = data[pos]
@@ -271,7 +279,7 @@ def _varint(value: int) -> bytes:
 
 def _joined(chunks: list[Chunk]) -> list[bytes | Span]:
     joined: list[bytes | Span] = []
-    run: list[bytes | memoryview] = []
+    run: list[bytes] = []
     for chunk in chunks:
         if isinstance(chunk, Span):
             joined += b"".join(run), chunk
