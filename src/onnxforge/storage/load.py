@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto, TensorProto
 
 from onnxforge.errors import ExternalDataError, InvalidModelError
-from onnxforge.storage.span import location_of, name_of, stamp
+from onnxforge.storage.span import location_of, stamp
 from onnxforge.storage.tensors import tensors
 from onnxforge.storage.wire import split_and_count
 
@@ -120,6 +120,6 @@ def _refuse_absolute(proto: ModelProto, own: str) -> None:
                 Path(location).is_absolute() or PureWindowsPath(location).anchor
             ):
                 raise ExternalDataError(
-                    f"data of tensor {name_of(tensor)!r} in {location!r}: an absolute location;"
+                    f"data of tensor {tensor.name!r} in {location!r}: an absolute location;"
                     " a model may only name files in its own folder"
                 )

@@ -149,12 +149,12 @@ def _is_absolute(tensor: TensorProto) -> bool:
 
 def _entries(tensor: TensorProto) -> dict[str, str]:
     entries: dict[str, str] = {}
-    try:
-        for entry in tensor.external_data:
-            if entries.setdefault(entry.key, entry.value) != entry.value:
-                raise _unreadable(tensor, entry.value, f"it is one of several for {entry.key!r}")
-    except UnicodeDecodeError as error:
-        raise _unreadable(tensor, "?", "its name is not UTF-8") from error
+    for entry in tensor.external_data:
+        # What is not UTF-8 protobuf hands out as bytes, whatever its type says.
+        if not isinstance(entry.value, str) or not isinstance(entry.key, str):
+            raise _unreadable(tensor, "?", "its name is not UTF-8")
+        if entries.setdefault(entry.key, entry.value) != entry.value:
+            raise _unreadable(tensor, entry.value, f"it is one of several for {entry.key!r}")
     return entries
 
 
@@ -186,12 +186,4 @@ def _inside(tensor: TensorProto, location: str, folder: Path | str | None) -> st
 
 
 def _unreadable(tensor: TensorProto, location: str, why: str) -> ExternalDataError:
-    return ExternalDataError(f"data of tensor {name_of(tensor)!r} in {location!r}: {why}")
-
-
-def name_of(tensor: TensorProto) -> str:
-    """The name of *tensor*, readable even if it is not the UTF-8 it should be."""
-    try:
-        return tensor.name
-    except UnicodeDecodeError:
-        return "?"
+    return ExternalDataError(f"data of tensor {tensor.name!r} in {location!r}: {why}")

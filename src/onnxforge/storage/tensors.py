@@ -20,7 +20,7 @@ from onnx import (
 
 from onnxforge.errors import InvalidModelError
 from onnxforge.storage.scratch import Scratch
-from onnxforge.storage.span import Span, name_of
+from onnxforge.storage.span import Span
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -190,4 +190,4 @@ def _strings(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
 
 def _mismatch(tensor: TensorProto, why: str) -> InvalidModelError:
     shape = "x".join(map(str, tensor.dims)) or "scalar"
-    return InvalidModelError(f"tensor {name_of(tensor)!r} ({shape}): {why}")
+    return InvalidModelError(f"tensor {tensor.name!r} ({shape}): {why}")
