@@ -147,11 +147,11 @@ def test_the_bytes_are_read_only_whether_read_or_mapped(tmp_path: Path) -> None:
 def test_many_mappings_of_one_file_take_one_descriptor(tmp_path: Path) -> None:
     file = tmp_path / "large"
     file.write_bytes(bytes(1 << 20))
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
     arrays = [Span(str(file), offset, 1 << 17).map() for offset in range(2000)]
     assert len(arrays) == 2000
     if before:
-        assert len(os.listdir("/proc/self/fd")) <= before + 2
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
 
 
 def test_a_mapping_outlives_a_replacement_of_its_file(tmp_path: Path) -> None:
