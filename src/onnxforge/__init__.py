@@ -1,15 +1,15 @@
 """ONNX models, smaller and faster, and never wrong."""
 
-from .builder import Builder, Decline
-from .errors import OnnxForgeError
-from .extract import extract
-from .ir import Graph, Model, Node, Value, inline, load
-from .manager import PassManager
-from .passes import Pass, Pipeline
-from .pattern import Const, Match, Pattern
-from .report import Report
-from .rewrite import RewritePass
-from .runtime import evaluate
+from onnxforge.builder import Builder, Decline
+from onnxforge.errors import OnnxForgeError
+from onnxforge.extract import extract
+from onnxforge.ir import Graph, Model, Node, Value, inline, load
+from onnxforge.manager import PassManager
+from onnxforge.passes import Pass, Pipeline
+from onnxforge.pattern import Const, Match, Pattern
+from onnxforge.report import Report
+from onnxforge.rewrite import RewritePass
+from onnxforge.runtime import evaluate
 
 __version__ = "0.1.0"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .ir import Graph, Node, Value
-from .pattern import Pattern
+from onnxforge.ir import Graph, Node, Value
+from onnxforge.pattern import Pattern
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from onnx import ModelProto, TypeProto
 
-from .ir import Node, Value
+from onnxforge.ir import Node, Value
 
 
 def between(outputs: Iterable[Value], inputs: Collection[Value]) -> tuple[list[Node], list[Value]]:

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
-from .errors import OnnxForgeError, PassError
-from .ir import Model, Value
-from .passes import Pass
-from .report import Report, Step, Tally
+from onnxforge.errors import OnnxForgeError, PassError
+from onnxforge.ir import Model, Value
+from onnxforge.passes import Pass
+from onnxforge.report import Report, Step, Tally
 
 
 class Checker(Protocol):
@@ -81,7 +81,9 @@ class PassManager:
         except OnnxForgeError:
             raise
         except Exception as error:
-            raise PassError(f"pass {each.name!r} failed: {type(error).__name__}: {error}") from error
+            raise PassError(
+                f"pass {each.name!r} failed: {type(error).__name__}: {error}"
+            ) from error
         seconds = time.perf_counter() - start
         tally = self.checker.take() if self.checker is not None else Tally()
         declined = Counter(model.declined)

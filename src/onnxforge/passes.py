@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from .errors import PassOptionError
-from .ir import Graph, Model
+from onnxforge.errors import PassOptionError
+from onnxforge.ir import Graph, Model
 
 
 class Pass(ABC):

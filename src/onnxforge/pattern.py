@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from .ir import Node, Value
-from .ir import operators
+from onnxforge.ir import Node, Value, operators
 
 # How far a constant may be from the number a pattern spells: a few units in the last place of the
 # float types exporters round to.

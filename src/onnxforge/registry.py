@@ -7,8 +7,8 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from .errors import DuplicatePassError, PassError, PassOptionError, UnknownPassError
-from .passes import Pass
+from onnxforge.errors import DuplicatePassError, PassError, PassOptionError, UnknownPassError
+from onnxforge.passes import Pass
 
 GROUP = "onnxforge.passes"
 

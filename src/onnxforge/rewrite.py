@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from .builder import Builder, Decline
-from .ir import Graph, Node, Value
-from .passes import Pass
-from .pattern import Match, Pattern
+from onnxforge.builder import Builder, Decline
+from onnxforge.ir import Graph, Node, Value
+from onnxforge.passes import Pass
+from onnxforge.pattern import Match, Pattern
 
 
 class RewritePass(Pass):

@@ -13,8 +13,8 @@ from typing import Any
 
 from onnx import ModelProto
 
-from . import storage
-from .errors import EvaluationError
+from onnxforge import storage
+from onnxforge.errors import EvaluationError
 
 Feeds = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ class Session:
 
     def __init__(self, proto: ModelProto, folder: Path | None = None) -> None:
         try:
-            self._session = _OnnxRuntime(proto, folder)
+            self._session: _OnnxRuntime | _Reference = _OnnxRuntime(proto, folder)
             self.runtime = "ONNX Runtime, its optimizations off"
         except EvaluationError as refusal:
             try:
@@ -42,7 +42,9 @@ class Session:
         return self._session.run(feeds)
 
 
-def evaluate(proto: ModelProto, feeds: Feeds | None = None, folder: Path | None = None) -> list[Any]:
+def evaluate(
+    proto: ModelProto, feeds: Feeds | None = None, folder: Path | None = None
+) -> list[Any]:
     """The outputs of a model, in order.  Raises `EvaluationError` if nothing can compute them."""
     try:
         return _OnnxRuntime(proto, folder).run(feeds or {})
@@ -100,7 +102,7 @@ class _Reference:
 
     def run(self, feeds: Feeds) -> list[Any]:
         try:
-            outputs: Sequence[Any] = self._evaluator.run(None, dict(feeds))
+            outputs = self._evaluator.run(None, dict(feeds))
         except Exception as error:
             raise EvaluationError(f"the reference evaluator fails: {error}") from error
         return list(outputs)

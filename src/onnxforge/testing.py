@@ -1,11 +1,11 @@
 """What the tests of a pass are written with, ours and yours alike.
 
-    def test_identities_go():
-        check(
-            IdentityElimination(),
-            before="g (float[N] x) => (float[N] y) { a = Identity(x)  y = Relu(a) }",
-            after="y = Relu(x)",
-        )
+def test_identities_go():
+check(
+IdentityElimination(),
+before="g (float[N] x) => (float[N] y) { a = Identity(x)  y = Relu(a) }",
+after="y = Relu(x)",
+)
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-from .ir import Graph, Model
-from .ir.operators import python_value
-from .manager import PassManager
-from .passes import Pass
-from .storage import from_array
-from .verify import Baseline, EditChecker
+from onnxforge.ir import Graph, Model
+from onnxforge.ir.operators import python_value
+from onnxforge.manager import PassManager
+from onnxforge.passes import Pass
+from onnxforge.storage import from_array
+from onnxforge.verify import Baseline, EditChecker
 
 MIXED = (0.5, 1.5)
 """The range of random weights: positive, so that they serve as variances, and away from zero."""

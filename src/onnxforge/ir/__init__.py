@@ -1,9 +1,9 @@
 """Models as live views over their protobufs."""
 
-from .graph import Graph
-from .inline import inline
-from .model import Model, load
-from .node import Node
-from .value import Value
+from onnxforge.ir.graph import Graph
+from onnxforge.ir.inline import inline
+from onnxforge.ir.model import Model, load
+from onnxforge.ir.node import Node
+from onnxforge.ir.value import Value
 
 __all__ = ["Graph", "Model", "Node", "Value", "inline", "load"]

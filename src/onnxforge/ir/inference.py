@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from onnx import TensorProto, TypeProto
 
-from .. import shapes
-from ..errors import OnnxForgeError
-from ..shapes import DimLike, KnownInput, ShapeValue
+from onnxforge import shapes
+from onnxforge.errors import OnnxForgeError
+from onnxforge.shapes import DimLike, KnownInput, ShapeValue
 
 if TYPE_CHECKING:
-    from .graph import Graph
-    from .model import Model
-    from .node import Node
-    from .value import Value
+    from onnxforge.ir.graph import Graph
+    from onnxforge.ir.model import Model
+    from onnxforge.ir.node import Node
+    from onnxforge.ir.value import Value
 
 # Longer tensors are no shapes, and not worth reading.
 _MAX_LENGTH = 64
@@ -47,71 +47,74 @@ class Inference:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._is_done = False
+        # What ONNX inferred of the model as a whole.  Values keep, or take over, the name under
+        # which they are found here, and no name is ever given to something else.
+        self._types: dict[Graph, dict[str, TypeProto]] | None = None
 
     def known(self, value: Value) -> Known:
         """What is known of *value*."""
-        if not self._is_done:
-            self._is_done = True
-            self._infer_model()
         if value.known is None:
+            if self._types is None:
+                self._types = self._infer_model()
             self._infer(value)
         return value.known or _NOTHING
 
-    # The whole model, once
-
-    def _infer_model(self) -> None:
+    def _infer_model(self) -> dict[Graph, dict[str, TypeProto]]:
         model = self._model
         inferred = shapes.infer_model(model.commit(), model.folder)
+        found = {model.graph: inferred.graph}
         todo: list[tuple[Graph, shapes.GraphPath]] = [(model.graph, ())]
         while todo:
             graph, path = todo.pop()
-            types = inferred.subgraphs.get(path, {}) if path else inferred.graph
-            for value in graph.values.values():
-                if value.producer is None:
-                    value.known = self._source(value, types.get(value.name))
-            for node in graph:
-                self._forward(node, [types.get(value.name) for value in node.outputs])
             position = {id(proto): index for index, proto in enumerate(graph.proto.node)}
             for node in graph:
                 if node.subgraphs:
                     paths = _bodies(node, path, position[id(node.proto)])
-                    todo += zip(node.subgraphs, paths, strict=True)
+                    for body, inner in zip(node.subgraphs, paths, strict=True):
+                        found[body] = inferred.subgraphs.get(inner, {})
+                        todo.append((body, inner))
+        return found
 
-    def _source(self, value: Value, type: TypeProto | None) -> Known:
+    def _infer(self, value: Value) -> None:
+        """Infer what *value* is computed by, and whatever that needs first."""
+        if value.producer is None:
+            value.known = self._source(value)
+            return
+        stack = [value.producer]
+        while stack:
+            node = stack[-1]
+            types = self._types_of(node)
+            if types is None or not all(map(_is_complete, types)):
+                missing = [v for v in node.inputs if v is not None and v.known is None]
+                for needed in missing:
+                    if needed.producer is None:
+                        needed.known = self._source(needed)
+                waiting = [v.producer for v in missing if v.producer is not None]
+                if waiting:
+                    stack += waiting
+                    continue
+                if types is None:
+                    types = self._infer_node(node)
+            stack.pop()
+            if any(output.known is None for output in node.outputs):
+                self._forward(node, types)
+
+    def _source(self, value: Value) -> Known:
+        """What is known of an input or an initializer."""
         tensor = value.initializer
         if tensor is None or value.is_input:
+            type = (self._types or {}).get(value.graph, {}).get(value.name)
             return Known(shapes.shape_of(type), shapes.dtype_of(type), None, type)
         dims = tuple(tensor.dims)
         type = shapes.tensor_type(tensor.data_type, dims)
         return Known(dims, tensor.data_type, _contents(value), type)
 
-    # One node
-
-    def _infer(self, value: Value) -> None:
-        """Infer what *value* is computed by, and whatever that needs first."""
-        if value.producer is None:
-            value.known = self._source(value, None)
-            return
-        stack = [value.producer]
-        while stack:
-            node = stack[-1]
-            missing = []
-            for needed in node.inputs:
-                if needed is None or needed.known is not None:
-                    continue
-                if needed.producer is None:
-                    needed.known = self._source(needed, None)
-                elif needed.producer in stack:
-                    needed.known = _NOTHING
-                else:
-                    missing.append(needed.producer)
-            if missing:
-                stack += missing
-                continue
-            stack.pop()
-            if any(output.known is None for output in node.outputs):
-                self._forward(node, self._infer_node(node))
+    def _types_of(self, node: Node) -> list[TypeProto | None] | None:
+        """What ONNX inferred of a node's outputs with the whole model; None if it was not there."""
+        types = (self._types or {}).get(node.graph) if node.graph is not None else None
+        if types is None or not any(value.name in types for value in node.outputs):
+            return None
+        return [types.get(value.name) for value in node.outputs]
 
     def _infer_node(self, node: Node) -> list[TypeProto | None]:
         if node.graph is None:
@@ -144,13 +147,26 @@ class Inference:
             inputs = [v.known or _NOTHING if v is not None else None for v in node.inputs]
             given = (node.op_type, "", node.attributes, node.version, inputs, len(known))
             if any(each.shape is None or None in each.shape for each in known):
-                pairs = zip(known, shapes.output_shapes(*given), strict=True)
-                known = [_refined(each, shape) for each, shape in pairs]
+                ours = shapes.output_shapes(*given)
+                known = [_refined(k, shape) for k, shape in zip(known, ours, strict=True)]
             if any(map(_could_be_shape, known)):
-                pairs = zip(known, shapes.propagate(*given), strict=True)
-                known = [replace(each, value=value) for each, value in pairs]
+                values = shapes.propagate(*given)
+                known = [replace(k, value=v) for k, v in zip(known, values, strict=True)]
         for output, each in zip(node.outputs, known, strict=True):
             output.known = each
+
+
+def _is_complete(type: TypeProto | None) -> bool:
+    """Whether a type leaves nothing that symbols, or following contents, could add."""
+    if type is None or not type.HasField("tensor_type"):
+        return False
+    tensor = type.tensor_type
+    if not tensor.HasField("shape") or not tensor.elem_type:
+        return False
+    dims = tensor.shape.dim
+    if len(dims) <= 1 and tensor.elem_type in _SHAPE_DTYPES:
+        return False
+    return all(dim.dim_value > 0 or dim.dim_param for dim in dims)
 
 
 def _could_be_shape(known: Known) -> bool:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 
-from .graph import Graph
+from onnxforge.ir.graph import Graph
 
 if TYPE_CHECKING:
-    from .node import Node
-    from .value import Value
+    from onnxforge.ir.node import Node
+    from onnxforge.ir.value import Value
 
 
 def inline(
@@ -28,7 +28,7 @@ def inline(
     function's body.  Every copied value gets a name no other has, *body* itself stays as it is.
     """
     copy = type(body.proto)()
-    copy.CopyFrom(body.proto)  # type: ignore[arg-type]  # of the same type as itself
+    copy.CopyFrom(body.proto)
     if isinstance(copy, FunctionProto):
         _bind(copy, attributes or {})
     view = Graph(graph.model, copy, outer=graph)

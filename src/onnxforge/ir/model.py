@@ -12,11 +12,11 @@ from pathlib import Path
 
 from onnx import FunctionProto, ModelProto
 
-from .. import storage
-from .graph import Graph
-from .inference import Inference
-from .operators import PURE, RANDOM, UNKNOWN, Operator
-from .value import Value
+from onnxforge import storage
+from onnxforge.ir.graph import Graph
+from onnxforge.ir.inference import Inference
+from onnxforge.ir.operators import PURE, RANDOM, UNKNOWN, Operator
+from onnxforge.ir.value import Value
 
 
 class Model:
@@ -52,7 +52,7 @@ class Model:
 
         Raises `InvalidModelError` if the file is no ONNX model, `OSError` if it cannot be read.
         """
-        return cls(storage.load_skeleton(path), path)
+        return cls(storage.load_skeleton(Path(path)), path)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Model:

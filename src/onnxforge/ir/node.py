@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import NodeProto
 
-from . import operators
-from .operators import Operator, python_value
+from onnxforge.ir import operators
+from onnxforge.ir.operators import Operator, python_value
 
 if TYPE_CHECKING:
-    from .graph import Graph
-    from .value import Value
+    from onnxforge.ir.graph import Graph
+    from onnxforge.ir.value import Value
 
 
 class Attributes(Mapping[str, Any]):
@@ -55,8 +55,8 @@ class Node:
         "subgraphs",
     )
 
-    def __init__(self, graph: Graph, proto: NodeProto) -> None:
-        self.graph: Graph | None = graph
+    def __init__(self, graph: Graph | None, proto: NodeProto) -> None:
+        self.graph = graph
         self.proto = proto
         self.op_type: str = proto.op_type
         domain = proto.domain

@@ -164,7 +164,14 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-def make_attribute(name: str, value: Any, op_type: str, domain: str, version: int) -> AttributeProto:
+def _kind(declared: onnx.defs.OpSchema.Attribute) -> int:
+    kind: Any = declared.type  # an enumeration, which the stubs take for an int
+    return int(kind.value)
+
+
+def make_attribute(
+    name: str, value: Any, op_type: str, domain: str, version: int
+) -> AttributeProto:
     """The protobuf of an attribute, typed as the schema has it, which matters for empty lists."""
     if isinstance(value, AttributeProto):
         copy = AttributeProto()
@@ -173,7 +180,7 @@ def make_attribute(name: str, value: Any, op_type: str, domain: str, version: in
         return copy
     known = schema(op_type, domain, version)
     declared = known.attributes.get(name) if known is not None else None
-    kind = int(declared.type.value) if declared is not None else None
+    kind = _kind(declared) if declared is not None else None
     if hasattr(value, "tolist"):
         value = value.tolist()
     if kind == AttributeProto.FLOAT:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import FunctionProto
 
-from ..errors import InvalidModelError
+from onnxforge.errors import InvalidModelError
 
 if TYPE_CHECKING:
-    from .graph import Graph
-    from .node import Node
+    from onnxforge.ir.graph import Graph
+    from onnxforge.ir.node import Node
 
 
 def topological(graph: Graph, nodes: list[Node]) -> list[Node]:

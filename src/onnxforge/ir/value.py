@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, TypeProto
 
-from ..errors import NotConstantError
-from ..storage import to_array
-from .operators import AttributeReference, python_value
+from onnxforge.errors import NotConstantError
+from onnxforge.ir.operators import AttributeReference, python_value
+from onnxforge.storage import to_array
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ..shapes import DimLike, ShapeValue
-    from .graph import Graph
-    from .inference import Known
-    from .node import Node
+    from onnxforge.ir.graph import Graph
+    from onnxforge.ir.inference import Known
+    from onnxforge.ir.node import Node
+    from onnxforge.shapes import DimLike, ShapeValue
 
 # The dtypes in which a Constant node spells scalars and lists.
 _CONSTANT_DTYPES: dict[str, Any] = {
@@ -164,7 +164,7 @@ class Value:
             del graph.values[self.name]
         graph.values[name] = self
         graph.rename_declarations(self, name)
-        old, self.name = self.name, name
+        self.name = name
         if self.initializer is not None:
             self.initializer.name = name
         if self.producer is not None:
