@@ -9,6 +9,7 @@ OnnxForgeError
 │   └── DuplicatePassError     two distributions claim one name
 ├── NotConstantError           a value's data was asked for, and the model does not hold it
 ├── EvaluationError            a runtime refused, or failed, to compute a model
+├── InterfaceError             a pass changed what callers of the model rely on
 └── NotEquivalentError         an edit, or a whole run, changed what the model computes
 """
 
@@ -49,6 +50,10 @@ class NotConstantError(OnnxForgeError):
 
 class EvaluationError(OnnxForgeError):
     """A runtime refused, or failed, to compute a model."""
+
+
+class InterfaceError(OnnxForgeError):
+    """A pass changed what callers of the model rely on: names, types, order, metadata."""
 
 
 class NotEquivalentError(OnnxForgeError):
