@@ -1,0 +1,232 @@
+"""Running the two sides of an edit on made-up inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from onnx import ModelProto, TypeProto
+
+from onnxforge import runtime, storage
+from onnxforge.errors import EvaluationError
+from onnxforge.extract import between, extract
+from onnxforge.ir import Value
+
+from . import referee
+from .compare import allowed, is_float, relative_error
+from .region import Starts
+from .sample import Mood, Sampler, size_choices, symbols_of
+
+# Operators that ONNX defines for NaN and infinities, and runtimes treat alike.
+_DEFINED_FOR_ALL = frozenset(
+    {"Abs", "Add", "Cast", "Concat", "Constant", "Div", "Exp", "Expand", "Flatten", "Gather"}
+    | {"Identity", "IsInf", "IsNaN", "Log", "Mul", "Neg", "Pad", "Reciprocal", "Reshape", "Slice"}
+    | {"Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
+)
+# ONNX Runtime hands out 8-bit floats as bytes.
+_BYTE_FLOATS = {
+    17: ml_dtypes.float8_e4m3fn,
+    18: ml_dtypes.float8_e4m3fnuz,
+    19: ml_dtypes.float8_e5m2,
+    20: ml_dtypes.float8_e5m2fnuz,
+    24: ml_dtypes.float8_e8m0fnu,
+}
+
+_UNKNOWN = "?"
+"""Dimensions of which nothing is known get one size, so that what must fit together does."""
+_SIZES = 2
+"""How many choices of sizes an edit is tried with."""
+_BRIEF = 240
+
+
+class CannotRun(Exception):  # noqa: N818 - not an error: a reason why a check is left out
+    """The region of an edit could not be run before the edit either."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the two sides gave for the same *feeds*; *problem* is why the new one gave nothing."""
+
+    feeds: Mapping[str, Any]
+    expected: Any
+    actual: Any
+    error: float
+    tolerance: float
+    runtime: str
+    problem: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the two differ by more than rounding explains."""
+        return not self.error <= self.tolerance
+
+
+class Trial:
+    """The region between *starts* and the two values of an edit, ready to run on both sides."""
+
+    def __init__(self, old: Value, new: Value, starts: Starts) -> None:
+        self._nodes, ends = between((old, new), starts)
+        self._starts = list(dict.fromkeys(ends))
+        types = {value: _rank_only(value.type) for value in self._starts if value.type is not None}
+        self.before, self.after = (_cut(each, self._starts, types) for each in (old, new))
+        self._old, self._new = old, new
+        self.folder: Path | None = old.graph.model.folder
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of constants the region reads."""
+        tensors = (*storage.tensors(self.before), *storage.tensors(self.after))
+        return sum(storage.nbytes(tensor) for tensor in tensors)
+
+    def run(self) -> Outcome:
+        """The worst outcome of several samples, or the first that rounding does not explain.
+
+        Raises `CannotSample` if no inputs can be made up, `CannotRun` if the old side takes none
+        of those that were, or says nothing but NaN.
+        """
+        sides = _Sides(self)
+        outcomes: list[Outcome] = []
+        symbols = symbols_of(self._starts, _UNKNOWN)
+        fitting: list[dict[str, int]] = []
+        for sizes in size_choices(symbols):
+            outcome = sides.try_on(self._feeds(sizes, Mood.ORDINARY))
+            if outcome is None:
+                continue
+            if outcome.is_wrong:
+                return outcome
+            outcomes.append(outcome)
+            fitting.append(sizes)
+            if len(fitting) == _SIZES or not self._starts:
+                break
+        if not fitting:
+            raise CannotRun(sides.refusal)
+        for mood in self._moods():
+            outcome = sides.try_on(self._feeds(fitting[0], mood))
+            if outcome is not None:
+                if outcome.is_wrong:
+                    return outcome
+                outcomes.append(outcome)
+        if not any(_is_telling(outcome.expected) for outcome in outcomes):
+            raise CannotRun("no sample gives anything but NaN")
+        return max(outcomes, key=lambda outcome: outcome.error)
+
+    def _feeds(self, sizes: dict[str, int], mood: Mood) -> dict[str, Any]:
+        sampler = Sampler(sizes, mood, unknown=_UNKNOWN)
+        return {value.name: sampler(value) for value in self._starts}
+
+    def _moods(self) -> list[Mood]:
+        if not self._starts:
+            return []
+        takes_all = all(n.op_type in _DEFINED_FOR_ALL and not n.domain for n in self._nodes)
+        return [Mood.EXTREME, Mood.POSITIVE, *([Mood.NOT_FINITE] if takes_all else [])]
+
+
+class _Sides:
+    """Both sides of an edit, made ready to run."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.refusal = ""
+        self._trial = trial
+        try:
+            self._old = _Program(trial.before, trial._old, trial.folder)
+        except EvaluationError as error:
+            raise CannotRun(_brief(error)) from error
+        self._new: _Program | None = None
+        self._problem = ""
+        try:
+            self._new = _Program(trial.after, trial._new, trial.folder)
+        except EvaluationError as error:
+            self._problem = _brief(error)
+            if any(node.domain for node in trial.after.graph.node):
+                # A kernel that lives elsewhere; ONNX's own operators must run anywhere.
+                raise CannotRun(self._problem) from error
+
+    def try_on(self, feeds: Mapping[str, Any]) -> Outcome | None:
+        """What comes of *feeds*; None if the old side does not take them."""
+        try:
+            expected = self._old.run(feeds)
+        except EvaluationError as error:
+            self.refusal = _brief(error)
+            return None
+        name = self._old.runtime
+        if self._new is None:
+            return Outcome(feeds, expected, None, math.inf, 0.0, name, self._problem)
+        try:
+            actual = self._new.run(feeds)
+            if self._new.runtime != name:
+                expected, actual = self._old.refer(feeds), self._new.refer(feeds)
+                name = self._old.runtime
+        except EvaluationError as error:
+            return Outcome(feeds, expected, None, math.inf, 0.0, name, _brief(error))
+        difference, limit = relative_error(expected, actual), allowed(expected)
+        trial = self._trial
+        if difference > limit and referee.excuses(
+            trial.before, trial.after, feeds, (expected, actual), trial.folder
+        ):
+            difference = limit
+        return Outcome(feeds, expected, actual, difference, limit, name)
+
+
+class _Program:
+    """One side, run by ONNX Runtime if that can, else by the reference evaluator."""
+
+    def __init__(self, proto: ModelProto, output: Value, folder: Path | None) -> None:
+        self._proto, self._folder = proto, folder
+        self._dtype = _BYTE_FLOATS.get(output.dtype or 0)
+        self._session = runtime.Session(proto, folder)
+        self.runtime = self._session.runtime
+
+    def run(self, feeds: Mapping[str, Any]) -> Any:
+        if self.runtime != self._session.runtime:
+            return self.refer(feeds)
+        try:
+            (result,) = self._session.run(feeds)
+        except EvaluationError:
+            return self.refer(feeds)
+        if self._dtype is not None and result.dtype == np.uint8:
+            result = result.view(self._dtype)
+        return result
+
+    def refer(self, feeds: Mapping[str, Any]) -> Any:
+        """What the reference evaluator says, which takes bfloat16 and all that is narrower."""
+        (result,) = runtime.reference(self._proto, feeds, self._folder)
+        self.runtime = "ONNX's reference evaluator"
+        return result
+
+
+def _cut(output: Value, starts: list[Value], types: dict[Value, TypeProto]) -> ModelProto:
+    """The region as a model that computes *output* by at least one node, so that any runs it."""
+    proto = extract([output], starts, types)
+    if output in starts or output.producer is None:
+        name = f"{output.name}~"
+        proto.graph.node.add(op_type="Identity", input=[output.name], output=[name])
+        proto.graph.output[0].name = name
+    return proto
+
+
+def _rank_only(type: TypeProto) -> TypeProto:
+    """The type without sizes, which differ from sample to sample."""
+    copy = TypeProto()
+    copy.CopyFrom(type)
+    if copy.HasField("tensor_type") and copy.tensor_type.HasField("shape"):
+        for size in copy.tensor_type.shape.dim:
+            size.Clear()
+    return copy
+
+
+def _is_telling(result: Any) -> bool:
+    """Whether anything but NaN is in it."""
+    if not isinstance(result, np.ndarray) or not result.size or not is_float(result.dtype):
+        return True
+    wide = result if result.dtype.kind in "fc" else result.astype(np.float32)
+    return not bool(np.isnan(wide).all())
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."
