@@ -57,6 +57,7 @@ class PassManager:
         leaves = [leaf for each in self.passes for leaf in each.leaves()]
         report = Report(nodes_before=_count(model), verify="edits" if self.checker else "")
         model.checker = self.checker
+        model.provenance = self.provenance
         try:
             for number in range(1, self.max_rounds + 1):
                 steps = [self._step(leaf, model, number) for leaf in leaves]
@@ -66,15 +67,15 @@ class PassManager:
                     break
         finally:
             model.checker = None
-            model.author = None
+            model.running = None
+            model.provenance = False
         model.commit()
         report.nodes = _count(model)
         return report
 
     def _step(self, each: Pass, model: Model, number: int) -> Step:
         model.declined.clear()
-        if self.provenance:
-            model.author = each.name
+        model.running = each.name
         start = time.perf_counter()
         try:
             changes = each.apply(model)

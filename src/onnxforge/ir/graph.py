@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from onnxforge.ir.model import Model
 
+PROVENANCE = "onnxforge.pass"
+"""The metadata key under which a node says which pass made it, or changed it last."""
+
 # The operators of ONNX's own domain that carry graphs in their attributes.
 GRAPH_OPERATORS = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
@@ -325,8 +328,6 @@ class Graph:
             inputs.pop()
         proto.input.extend(value.name if value is not None else "" for value in inputs)
         proto.output.extend(self.model.fresh_name(op_type) for _ in range(outputs))
-        if self.model.author is not None:
-            proto.metadata_props.add(key="onnxforge.pass", value=self.model.author)
         return self.adopt(proto, before)
 
     def adopt(self, proto: NodeProto, before: Node | None = None) -> Node:
@@ -343,7 +344,7 @@ class Graph:
                 self.uncover(value)
         self._fresh[node] = None
         self._link(node, before)
-        self.touch()
+        self.touch(node)
         return node
 
     def constant(self, array: npt.ArrayLike, name: str = "constant") -> Value:
@@ -441,10 +442,14 @@ class Graph:
         """Note why a pass left something alone, for the report."""
         self.model.declined[reason] += 1
 
-    def touch(self) -> None:
-        """Note that the graph was edited."""
+    def touch(self, node: Node | None = None) -> None:
+        """Note that the graph, and maybe one *node* of it, was edited."""
         self._is_dirty = True
         self.model.edits += 1
+        if node is not None and self.model.provenance and self.model.running is not None:
+            entries = {entry.key: entry for entry in node.proto.metadata_props}
+            entry = entries.get(PROVENANCE) or node.proto.metadata_props.add(key=PROVENANCE)
+            entry.value = self.model.running
 
     def rename_declarations(self, value: Value, name: str) -> None:
         """Rename a value where bodies declare it: their inputs and outputs go by position."""

@@ -26,8 +26,9 @@ class Model:
     the bytes are, as external data; `to_proto` gives a copy that holds them.  Everything else here
     is a view, built when first asked for.
 
-    `checker`, if set, is asked before every replacement and may refuse it.  `author`, if set, is
-    written into the metadata of every new node.  `declined` counts why passes left things alone.
+    `checker`, if set, is asked before every replacement and may refuse it.  `running` is the
+    name of the pass at work; with `provenance` it is written into the metadata of every node the
+    pass makes or changes.  `declined` counts why passes left things alone.
     """
 
     def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:
@@ -35,7 +36,8 @@ class Model:
         self.path = Path(path).absolute() if path is not None else None
         self.names: set[str] = set()
         self.checker: Callable[[Value, Value], bool] | None = None
-        self.author: str | None = None
+        self.running: str | None = None
+        self.provenance = False
         self.edits = 0
         self.declined: Counter[str] = Counter()
         self.scratch = storage.Scratch()

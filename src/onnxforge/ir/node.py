@@ -140,4 +140,4 @@ class Node:
         if value is not None:
             value.consumers[self] = None
             self.graph.uncover(value)
-        self.graph.touch()
+        self.graph.touch(self)
