@@ -75,7 +75,7 @@ def save(
         else:
             pieces, copies = kept
             files = {target: pieces}
-    moved = _tensors_in(proto, folder, [*files, *copies])
+    moved = _tensors_in(proto, folder, files)
     replace(files, copies)
     if moved:
         _follow(proto, moved, folder, target)
@@ -233,23 +233,25 @@ def _within_limit(pieces: Pieces) -> Pieces:
 # Following a file that took the place of another
 
 
-def _tensors_in(proto: ModelProto, folder: Path | str | None, files: list[Path]) -> list[int]:
-    """The tensors, counted as `tensors` does, whose data is in one of *files*, which exist."""
-    existing = {os.fspath(file) for file in files if file.exists()}
-    return [
+def _tensors_in(
+    proto: ModelProto, folder: Path | str | None, files: dict[Path, Pieces]
+) -> set[int]:
+    """The tensors, counted as `tensors` does, that have their data in what *files* replace."""
+    read = {piece.path for pieces in files.values() for piece in pieces if isinstance(piece, Span)}
+    replaced = {path for path in read if Path(path).resolve() in files}
+    return {
         index
-        for index, tensor in enumerate(tensors(proto) if existing else ())
-        if (span := Span.of(tensor, folder)) and os.path.realpath(span.path) in existing
-    ]
+        for index, tensor in enumerate(tensors(proto) if replaced else ())
+        if (span := Span.of(tensor, folder)) and span.path in replaced
+    }
 
 
-def _follow(proto: ModelProto, moved: list[int], folder: Path | str | None, target: Path) -> None:
+def _follow(proto: ModelProto, moved: set[int], folder: Path | str | None, target: Path) -> None:
     saved = dict(enumerate(tensors(load_skeleton(target))))
-    wanted = set(moved)
     for index, tensor in enumerate(tensors(proto)):
-        if index in wanted:
+        if index in moved:
             tensor.CopyFrom(saved[index])
-            if is_external(tensor) and os.path.realpath(folder or "") != str(target.parent):
+            if is_external(tensor) and (folder is None or Path(folder).resolve() != target.parent):
                 span = Span.of(tensor, target.parent)
                 assert span is not None
                 span.park(tensor)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from onnx import (
     AttributeProto,
-    GraphProto,
     ModelProto,
-    NodeProto,
+    SparseTensorProto,
     TensorProto,
     helper,
     numpy_helper,
@@ -142,36 +141,37 @@ def tensors(model: ModelProto, *, initializers: bool = False) -> Iterator[Tensor
     With *initializers*, only those of its graphs and subgraphs, not the attributes and the parts of
     sparse tensors: what every runtime accepts external data for.
     """
-    waiting: list[GraphProto | NodeProto | AttributeProto] = [model.graph]
+    graphs = [model.graph]
     for training in model.training_info:
-        waiting += training.initialization, training.algorithm
+        graphs += training.initialization, training.algorithm
+    attributes: list[Iterable[AttributeProto]] = []
     for function in model.functions:
-        waiting += function.node
-        waiting += function.attribute_proto
-    # One list for all depths: nesting costs no recursion.
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, GraphProto):
-            yield from item.initializer
+        attributes.append(function.attribute_proto)
+        attributes.append(each for node in function.node for each in node.attribute)
+    # Lists of what is left to visit instead of recursion: nesting costs no stack.
+    while graphs or attributes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
             if not initializers:
-                for sparse in item.sparse_initializer:
-                    yield from (sparse.values, sparse.indices)
-            waiting += item.node
-        elif isinstance(item, NodeProto):
-            waiting += item.attribute
-        else:
-            if item.HasField("g"):
-                waiting.append(item.g)
-            waiting += item.graphs
-            if initializers:
-                continue
-            if item.HasField("t"):
-                yield item.t
-            yield from item.tensors
-            if item.HasField("sparse_tensor"):
-                yield from (item.sparse_tensor.values, item.sparse_tensor.indices)
-            for sparse in item.sparse_tensors:
-                yield from (sparse.values, sparse.indices)
+                yield from _parts(graph.sparse_initializer)
+            attributes.append(each for node in graph.node for each in node.attribute)
+        for attribute in attributes.pop() if attributes else ():
+            if attribute.HasField("g"):
+                graphs.append(attribute.g)
+            graphs += attribute.graphs
+            if not initializers:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+                if attribute.HasField("sparse_tensor"):
+                    yield from _parts([attribute.sparse_tensor])
+                yield from _parts(attribute.sparse_tensors)
+
+
+def _parts(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
 
 
 def _strings(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
