@@ -69,7 +69,7 @@ def extract(
     proto.graph.name = "extract"
     for domain, version in opset_imports.items():
         proto.opset_import.add(domain=domain, version=version)
-    proto.functions.extend(model.commit().functions)
+    proto.functions.extend(model.proto.functions)
     proto.graph.node.extend(node.proto for node in nodes)
     for value in dict.fromkeys([*inputs, *ends]):
         info = proto.graph.input.add(name=value.name)

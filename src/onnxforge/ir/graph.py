@@ -58,6 +58,9 @@ class Graph:
         self._first: Node | None = None
         self._last: Node | None = None
         self._length = 0
+        # The nodes of the edit in progress: those added since the last one was done.
+        self._recent: dict[Node, None] = {}
+        self._is_edit_done = False
         # What the next commit has to settle.
         self._is_dirty = False
         self._fresh: dict[Node, None] = {}
@@ -279,19 +282,20 @@ class Graph:
             old.rename(f"{name}~")
             new.rename(name)
             old.rename(spare)
+        new.graph._is_edit_done = True
         self.touch()
         self.sweep([old])
         return True
 
     def _made_from(self, new: Value) -> dict[Node, None]:
-        """The uncommitted nodes *new* is computed by: they go on reading what it replaces."""
+        """The nodes just added that *new* is computed by: they go on reading what it replaces."""
         exempt: dict[Node, None] = {}
         stack = [new.producer]
         while stack:
             node = stack.pop()
             if node is None or node in exempt or node.graph is None:
                 continue
-            if node.graph is new.graph and (node is new.producer or node in node.graph._fresh):
+            if node.graph is new.graph and (node is new.producer or node in node.graph._recent):
                 exempt[node] = None
                 stack.extend(value.producer for value in node.inputs if value is not None)
         return exempt
@@ -342,6 +346,10 @@ class Graph:
         for value in node.inputs:
             if value is not None:
                 self.uncover(value)
+        if self._is_edit_done:
+            self._recent.clear()
+            self._is_edit_done = False
+        self._recent[node] = None
         self._fresh[node] = None
         self._link(node, before)
         self.touch(node)
