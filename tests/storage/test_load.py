@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto
-from test_wire import everywhere, field, model, tensor
+from protos import everywhere, field, model, tensor
 
 from onnxforge.errors import ExternalDataError, InvalidModelError
 from onnxforge.storage import (

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto
-from test_wire import everywhere, model, tensor
+from protos import everywhere, model, tensor
 
 from onnxforge.errors import ExternalDataError, InvalidModelError
 from onnxforge.storage import (

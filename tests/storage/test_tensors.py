@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from protos import everywhere
 
 from onnxforge.errors import InvalidModelError
 from onnxforge.storage import Scratch, Span, from_array, is_parked, nbytes, tensors, to_array
@@ -160,8 +161,6 @@ def test_a_mapping_outlives_the_scratch_file() -> None:
 
 
 def test_every_tensor_is_visited_and_initializers_alone_on_request() -> None:
-    from test_wire import everywhere
-
     model = everywhere()
     assert sum(1 for _ in tensors(model)) == str(model).count("raw_data")
     names = [tensor.name for tensor in tensors(model, initializers=True)]

@@ -7,7 +7,8 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import GraphProto, ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, TensorProto
+from protos import everywhere, field, model, tensor
 
 from onnxforge.errors import InvalidModelError
 from onnxforge.storage.span import Span, is_parked, location_of
@@ -15,15 +16,6 @@ from onnxforge.storage.wire import DEPTH, splice, split
 
 LOCATION = "/nowhere/location.onnx"
 BACKEND = sorted(Path(onnx.backend.test.__file__).parent.joinpath("data").rglob("*.onnx"))
-
-
-def tensor(name: str, size: int, **fields: object) -> TensorProto:
-    raw = bytes(index % 251 for index in range(size))
-    return TensorProto(name=name, data_type=TensorProto.UINT8, dims=[size], raw_data=raw, **fields)
-
-
-def model(*initializers: TensorProto, nodes: tuple[object, ...] = ()) -> ModelProto:
-    return helper.make_model(helper.make_graph(nodes, "g", [], [], initializers))
 
 
 def span_in(parked: TensorProto) -> Span | None:
@@ -63,30 +55,6 @@ def test_every_node_test_of_onnx_comes_back_byte_for_byte() -> None:
     for case in cases:
         data = case.SerializeToString()
         assert there_and_back(data, 1) == data, case.graph.name
-
-
-def everywhere() -> ModelProto:
-    """A model with a tensor wherever ONNX has room for one, and no two alike."""
-    body = helper.make_graph([], "body", [], [], [tensor("deep", 40)])
-    sparse = onnx.SparseTensorProto(values=tensor("values", 41), indices=tensor("indices", 42))
-    node = helper.make_node("If", ["c"], ["y"], then_branch=body)
-    for attribute in (
-        helper.make_attribute("t", tensor("t", 43)),
-        helper.make_attribute("tensors", [tensor("t1", 44), tensor("t2", 45)]),
-        helper.make_attribute("graphs", [helper.make_graph([node], "outer", [], [])]),
-        helper.make_attribute("sparse", sparse),
-        helper.make_attribute("sparses", [sparse, sparse]),
-    ):
-        node.attribute.append(attribute)
-    result = model(tensor("w", 46, doc_string="d"), nodes=(node,))
-    result.graph.sparse_initializer.append(sparse)
-    function = result.functions.add(name="f", domain="d")
-    function.node.append(node)
-    function.attribute_proto.append(helper.make_attribute("default", tensor("default", 47)))
-    training = result.training_info.add()
-    training.initialization.CopyFrom(helper.make_graph([], "i", [], [], [tensor("i", 48)]))
-    training.algorithm.CopyFrom(helper.make_graph([], "a", [], [], [tensor("a", 49)]))
-    return result
 
 
 def test_payloads_leave_from_every_place_a_tensor_can_be_in() -> None:
@@ -129,14 +97,6 @@ def test_external_data_of_the_model_s_own_is_left_alone() -> None:
     own.data_location = TensorProto.EXTERNAL
     data = model(own, tensor("v", 60)).SerializeToString()
     assert there_and_back(data, 8) == data
-
-
-def field(number: int, content: bytes) -> bytes:
-    """A length-delimited field, its length written in more bytes than it needs."""
-    tag = number << 3 | 2
-    size = len(content)
-    head = bytes([tag]) if tag < 128 else bytes([tag & 127 | 128, tag >> 7])
-    return head + bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + content
 
 
 GROUP = bytes([99 << 3 & 127 | 3 | 128, 99 >> 4]) + field(9, b"x" * 50) + bytes(

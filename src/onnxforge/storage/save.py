@@ -186,7 +186,8 @@ def _packed(
 def _copies(proto: ModelProto, folder: Path | str | None, target: Path) -> dict[Path, Path] | None:
     """The data files to copy so that *proto* finds them from *target*, each with its original.
 
-    None if one of them would overwrite something else.
+    None if one of them would overwrite something else.  They cannot be links to the originals:
+    ONNX refuses data files under several names as a way to read what is not the model's.
     """
     copies: dict[Path, Path] = {}
     # Looking through all tensors is dear for large graphs, and few models have external data.

@@ -70,6 +70,7 @@ class Span:
             raise _unreadable(tensor, location, why)
         length = _number(tensor, entries, "length", -1)
         if length < 0:
+            # Here, as arrays are read by way of spans.
             from onnxforge.storage.tensors import nbytes
 
             length = nbytes(tensor)
