@@ -9,4 +9,5 @@ class IdentityElimination(Pass):
     def run(self, graph: Graph) -> int:
         """Replace each Identity by what it reads."""
         identities = (node for node in graph if node.op_type == "Identity" and not node.domain)
-        return sum(graph.replace(node.output, node.inputs[0]) for node in identities)
+        pairs = ((node.output, node.input(0)) for node in identities)
+        return sum(graph.replace(old, new) for old, new in pairs if new is not None)

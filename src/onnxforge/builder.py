@@ -65,7 +65,11 @@ class Builder:
             raise Decline("an operator cannot call itself")
         attributes = sorted(options.keys() - {"outputs", "like"})
         imports = self.graph.opset_imports
-        self.graph.model.define(Pattern(body).to_function(domain, op_type, imports, attributes))
+        function = Pattern(body).to_function(domain, op_type, imports, attributes)
+        if imports.get("", 1) < 15 and any(node.op_type == "CastLike" for node in function.node):
+            raise Decline("a custom operator whose body has numbers needs opset 15")
+        if not self.graph.model.define(function):
+            raise Decline(f"the model has another function called {domain}::{op_type}")
 
     @property
     def nodes(self) -> list[Node]:

@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 
 from onnxforge.ir import Node, Value, operators
+from onnxforge.ir.order import dependencies
 
 # How far a constant may be from the number a pattern spells: a few units in the last place of the
 # float types exporters round to.
@@ -142,7 +143,7 @@ class Pattern:
                     {v.name: complete.get(v) for v in self.variables},
                     tuple(complete[output.call].outputs[output.index] for output in self.outputs),
                 )
-                if shared or _is_private(match):
+                if _is_replaceable(match) and (shared or _is_private(match)):
                     return match
         return None
 
@@ -218,6 +219,47 @@ def _reachable(outputs: Iterable[Output]) -> Iterator[Call]:
             stack.extend(operand.call.inputs)
 
 
+def _is_replaceable(match: Match) -> bool:
+    """Whether nodes at the root of the match could take its place.
+
+    The match must lie in one graph, for what moves into a body may run once an iteration; and of
+    several outputs none may be what another is computed from by nodes outside the match, for in
+    the end all of them are computed at once.
+    """
+    graph = match.root.graph
+    if graph is None or any(node.graph is not graph for node in match.nodes):
+        return False
+    reads = [_read_by(output, match) for output in match.outputs]
+    common = set.intersection(*map(set, reads))
+    makers = {output.producer for output in match.outputs}
+    stack = [value.producer for each in reads for value in each if value not in common]
+    seen: set[Node | None] = {None}
+    while stack:
+        node = stack.pop()
+        if node in makers:
+            return False
+        if node is not None and node not in seen:
+            seen.add(node)
+            stack.extend(dependencies(graph, node))
+    return True
+
+
+def _read_by(output: Value, match: Match) -> dict[Value, None]:
+    """The values from outside the match that it computes *output* from."""
+    inside = dict.fromkeys(match.nodes)
+    stack = [output.producer]
+    read: dict[Value, None] = {}
+    while stack:
+        node = stack.pop()
+        assert node is not None
+        for value in node.inputs:
+            if value is not None and value.producer in inside:
+                stack.append(value.producer)
+            elif value is not None:
+                read[value] = None
+    return read
+
+
 def _is_private(match: Match) -> bool:
     """Whether nothing outside the match sees the values inside it."""
     inside = dict.fromkeys(match.nodes)
@@ -234,22 +276,23 @@ def _is_private(match: Match) -> bool:
 
 def _match_rest(outputs: tuple[Output, ...], bound: _Bound) -> Iterator[_Bound]:
     """Bind the outputs that cannot be reached backwards from the root: its siblings."""
-    missing = next((output.call for output in outputs if output.call not in bound), None)
+    missing = next((output for output in outputs if output.call not in bound), None)
     if missing is None:
         yield bound
         return
     taken = [node for key, node in bound.items() if isinstance(key, Call)]
     for candidate in _siblings(missing, bound):
         if candidate not in taken:
-            for extended in _match_call(missing, candidate, bound):
+            for extended in _match_call(missing.call, candidate, bound):
                 yield from _match_rest(outputs, extended)
 
 
-def _siblings(call: Call, bound: _Bound) -> Iterator[Node]:
-    """The nodes that could be *call*: readers of what it shares with the match, up to its depth."""
+def _siblings(output: Output, bound: _Bound) -> Iterator[Node]:
+    """The nodes that could make *output*: readers of what it shares with the match."""
+    call = output.call
     starts = [v for k, v in bound.items() if isinstance(k, Variable) and v is not None]
     level = dict.fromkeys(starts)
-    for _ in range(_depth(call)):
+    for _ in range(_depth(output)):
         readers = dict.fromkeys(node for value in level for node in value.consumers)
         for node in readers:
             if node.op_type == call.op_type and node.domain == call.domain:
@@ -258,9 +301,12 @@ def _siblings(call: Call, bound: _Bound) -> Iterator[Node]:
 
 
 @lru_cache(maxsize=1024)
-def _depth(call: Call) -> int:
-    inner = [operand.call for operand in call.inputs if isinstance(operand, Output)]
-    return 1 + max(map(_depth, inner), default=0)
+def _depth(operand: Operand) -> int:
+    if isinstance(operand, Alternatives):
+        return max(map(_depth, operand.options))
+    if isinstance(operand, Output):
+        return 1 + max(map(_depth, operand.call.inputs), default=0)
+    return 0
 
 
 def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
@@ -270,7 +316,7 @@ def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
         if bound[call] is node:
             yield bound
         return
-    if len(node.inputs) > len(call.inputs) or node.has_references:
+    if any(v is not None for v in node.inputs[len(call.inputs) :]) or node.has_references:
         return
     if len(node.outputs) != call.outputs and any(v.is_used for v in node.outputs[call.outputs :]):
         return
@@ -279,7 +325,8 @@ def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
     for name, value in call.attributes.items():
         if not _has_attribute(node, name, value):
             return
-    inputs = node.inputs + (None,) * (len(call.inputs) - len(node.inputs))
+    given = node.inputs[: len(call.inputs)]
+    inputs = given + (None,) * (len(call.inputs) - len(given))
     orders = [inputs]
     if len(inputs) == 2 and operators.lookup(node.op_type, node.domain).commutative:
         orders.append(inputs[::-1])

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onnx import FunctionProto, ModelProto
 
@@ -18,13 +19,16 @@ from onnxforge.ir.inference import Inference
 from onnxforge.ir.operators import PURE, RANDOM, UNKNOWN, Operator
 from onnxforge.ir.value import Value
 
+if TYPE_CHECKING:
+    from onnxforge.report import Report
+
 
 class Model:
     """An ONNX model.
 
     `proto` is the only copy of it.  Large payloads are not in it: their tensors say where on disk
     the bytes are, as external data; `to_proto` gives a copy that holds them.  Everything else here
-    is a view, built when first asked for.
+    is a view, built when first asked for.  `report` says what `onnxforge.optimize` did to it.
 
     `checker`, if set, is asked before every replacement and may refuse it.  `running` is the
     name of the pass at work; with `provenance` it is written into the metadata of every node the
@@ -40,6 +44,7 @@ class Model:
         self.provenance = False
         self.edits = 0
         self.declined: Counter[str] = Counter()
+        self.report: Report | None = None
         self.scratch = storage.Scratch()
         self._borrowed: tuple[storage.Scratch, ...] = ()
         self._original: bytes | None = None
@@ -122,15 +127,22 @@ class Model:
 
     _function_operators: dict[tuple[str, str], Operator] | None = None
 
-    def define(self, function: FunctionProto) -> None:
-        """Add a function, once: the body of a custom operator."""
-        if any(known.operator == (function.domain, function.name) for known in self.functions):
-            return
+    def define(self, function: FunctionProto) -> bool:
+        """Add a function: the body of a custom operator.
+
+        True if the model has it now; False if the model has another one of that name.
+        """
+        for known in self.functions:
+            if known.operator == (function.domain, function.name):
+                return bool(known.proto == function)
         proto = self.proto.functions.add()
         proto.CopyFrom(function)
+        # Functions came with version 8 of the format.
+        self.proto.ir_version = max(self.proto.ir_version, 8)
         self.functions.append(Graph(self, proto))
         self._function_operators = None
         self.edits += 1
+        return True
 
     def fresh_name(self, stem: str) -> str:
         """A name no value of the model has."""
@@ -176,6 +188,14 @@ class Model:
         model._borrowed = (*self._borrowed, self.scratch)
         model._original = self._original
         return model
+
+    def restore(self, earlier: Model) -> None:
+        """Become again what *earlier*, a copy, is; views taken since are void."""
+        proto = self.proto
+        proto.CopyFrom(earlier.commit())
+        state = vars(earlier.copy()) | {"proto": proto}
+        vars(self).clear()
+        vars(self).update(state)
 
     def to_proto(self) -> ModelProto:
         """A copy of the protobuf that holds all payloads.

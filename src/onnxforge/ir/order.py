@@ -29,7 +29,7 @@ def topological(graph: Graph, nodes: list[Node]) -> list[Node]:
     waiting = [0] * len(nodes)
     readers: list[list[int]] = [[] for _ in nodes]
     for index, node in enumerate(nodes):
-        for producer in dict.fromkeys(_dependencies(graph, node)):
+        for producer in dict.fromkeys(dependencies(graph, node)):
             source = position.get(producer)
             if source is not None:
                 readers[source].append(index)
@@ -51,7 +51,7 @@ def topological(graph: Graph, nodes: list[Node]) -> list[Node]:
     return ordered
 
 
-def _dependencies(graph: Graph, node: Node) -> Iterator[Node]:
+def dependencies(graph: Graph, node: Node) -> Iterator[Node]:
     """The nodes of *graph* whose outputs *node* reads, in its bodies too."""
     readers = [node]
     while readers:
@@ -74,7 +74,7 @@ def _is_sorted(graph: Graph) -> bool:
                 continue
             if value.producer not in done:
                 return False
-        if node.subgraphs and any(each not in done for each in _dependencies(graph, node)):
+        if node.subgraphs and any(each not in done for each in dependencies(graph, node)):
             return False
         done.add(node)
     return True
