@@ -1,5 +1,6 @@
 """ONNX models, smaller and faster, and never wrong."""
 
+from onnxforge.api import optimize
 from onnxforge.builder import Builder, Decline
 from onnxforge.errors import OnnxForgeError
 from onnxforge.extract import extract
@@ -33,4 +34,5 @@ __all__ = [
     "extract",
     "inline",
     "load",
+    "optimize",
 ]

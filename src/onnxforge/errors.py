@@ -15,6 +15,11 @@ OnnxForgeError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxforge.report import Report
+
 
 class OnnxForgeError(Exception):
     """The base of every error this library raises on purpose."""
@@ -57,4 +62,8 @@ class InterfaceError(OnnxForgeError):
 
 
 class NotEquivalentError(OnnxForgeError):
-    """An edit, or a whole run, changed what the model computes."""
+    """An edit, or a whole run, changed what the model computes; `report` says what the run did."""
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report

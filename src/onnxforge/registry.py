@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -65,6 +66,42 @@ def create(spec: str) -> Pass:
             raise PassOptionError(f"{name} is a pipeline and has no options")
         return found
     return found.build(**options)
+
+
+def resolve(passes: str | Pass | Iterable[str | Pass]) -> list[Pass]:
+    """The passes meant by a text such as `"standard, constant-folding(max_bytes=0)"`, a pass, or
+    several of either; an empty text means none.
+
+    Raises `UnknownPassError` or `PassOptionError` as `create` does, `TypeError` for anything else.
+    """
+    if isinstance(passes, str):
+        return [create(spec) for spec in _split(passes)]
+    if isinstance(passes, Pass):
+        return [passes]
+    if isinstance(passes, type) and issubclass(passes, Pass):
+        return [passes.build()]
+    if not isinstance(passes, Iterable):
+        raise TypeError(f"{passes!r} is no pass: give names, Pass objects, or a sequence of both")
+    return [each for item in passes for each in resolve(item)]
+
+
+def _split(specs: str) -> list[str]:
+    """Split at the commas that are in no brackets and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in specs:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _parse(spec: str) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,5 @@
+"""`python -m onnxforge`."""
+
+from onnxforge.cli import main
+
+main()

@@ -1,0 +1,151 @@
+"""The main job in one call: a model in, a better one out, compared with the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from onnx import ModelProto
+
+from onnxforge import interop, registry
+from onnxforge.errors import NotEquivalentError
+from onnxforge.ir import Model
+from onnxforge.manager import PassManager
+from onnxforge.passes import Pass
+
+if TYPE_CHECKING:
+    from onnxforge.verify import Baseline, EditChecker
+
+
+def optimize(
+    model: interop.Source,
+    passes: str | Pass | Iterable[str | Pass] = "standard",
+    *,
+    verify: Literal["model", "edits", False] = "model",
+    in_place: bool = False,
+    freeze: bool = False,
+    feeds: Mapping[str, Any] | None = None,
+    max_rounds: int = 10,
+    provenance: bool = False,
+    keep_failure: str | PathLike[str] | None = None,
+) -> Model:
+    """The model after *passes*, run on samples and found to compute what it did before.
+
+    Its `report` tells what was done, and on what was not compared.
+
+    Args:
+        model: A path, bytes, a `ModelProto`, a `Model`, an `onnx_ir.Model`, a
+            `torch.onnx.ONNXProgram` or an `onnx_graphsurgeon.Graph`.  It stays as it is.
+        passes: Names with options, as in `"standard, constant-folding(max_bytes=0)"`, passes, or a
+            sequence of both.  They run in order, again and again until nothing changes.
+        verify: `"model"` compares the original and the result as a whole; `"edits"` also compares
+            each edit as it is made, and leaves out those found wrong; False compares nothing.
+        in_place: Change *model* itself, a `Model` or `ModelProto`, instead of a copy.  After an
+            error it is what it was before.
+        freeze: Take initializers off the list of inputs, so that they can be folded.
+        feeds: The inputs to compare on, by name; without, some are made up.
+        max_rounds: How often to run the passes at most.
+        provenance: Write into the metadata of each new node which pass made it.
+        keep_failure: A folder for what is found wrong: the pieces around a refused edit, or the
+            models before and after the edit at fault, which costs a run for each halving.
+
+    Raises:
+        NotEquivalentError: The result computes something else; its `report` tells what was done.
+        InterfaceError: A pass changed what callers rely on.
+        InvalidModelError: The input is no valid model.
+        PassError: A pass is unknown, cannot take its options, or fails.
+        TypeError: *model* is nothing of the above, or cannot be changed in place.
+
+    """
+    if verify not in ("model", "edits", False):
+        raise ValueError(f"verify={verify!r}: it can be 'model', 'edits' or False")
+    chosen = registry.resolve(passes)
+    is_shared = isinstance(model, Model | ModelProto)
+    if in_place and not is_shared:
+        kind = type(model).__qualname__
+        raise TypeError(f"a {kind} cannot be optimized in place: give a Model or a ModelProto")
+    subject = interop.as_model(model)
+    if is_shared and not in_place:
+        subject = interop.park(subject.copy())
+    with _undone_on_error(subject) if in_place else nullcontext():
+        if freeze:
+            subject.freeze()
+        check = _Check(subject, chosen, verify, feeds, keep_failure) if verify else None
+        manager = PassManager(
+            chosen,
+            checker=check.edits if check else None,
+            max_rounds=max_rounds,
+            provenance=provenance,
+        )
+        subject.report = manager.run(subject)
+        subject.report.verify = verify or ""
+        if check:
+            check(subject)
+    if isinstance(model, ModelProto) and in_place:
+        interop.unpark(model)
+    return subject
+
+
+class _Check:
+    """What is recorded of a model before the passes run, and asked of it after."""
+
+    def __init__(
+        self,
+        model: Model,
+        passes: list[Pass],
+        verify: str,
+        feeds: Mapping[str, Any] | None,
+        keep: str | PathLike[str] | None,
+    ) -> None:
+        from onnxforge.contract import Interface
+        from onnxforge.verify import Baseline, EditChecker
+
+        self.interface = Interface.of(model)
+        self.baseline: Baseline = Baseline(model, feeds)
+        self.edits: EditChecker | None = EditChecker() if verify == "edits" else None
+        self.passes = passes
+        self.folder = Path(keep) if keep is not None else None
+        # Views cost nothing to copy, and only the search for the edit at fault starts anew.
+        self.original = model.copy() if keep is not None else None
+
+    def __call__(self, model: Model) -> None:
+        """Raise if *model* is not what the recorded one was."""
+        assert model.report is not None
+        if self.edits is not None and self.folder is not None:
+            for number, failure in enumerate(self.edits.failures, 1):
+                failure.write(self.folder / f"edit-{number}")
+        model.report.comparison = comparison = self.baseline.compare(model)
+        if not comparison.is_equivalent:
+            raise NotEquivalentError(f"{comparison}; {self._culprit(model)}", model.report)
+        self.interface.check(model)
+
+    def _culprit(self, model: Model) -> str:
+        """What is known of the edit at fault, or how to learn more."""
+        if self.folder is None or self.original is None:
+            return "keep_failure, --keep-failure on the command line, finds the edit at fault"
+        from onnxforge.bisect import bisect
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fault = bisect(self.original, self.passes, self._is_good)
+        if fault is None:
+            model.save(self.folder / "after.onnx")
+            return f"no single edit is at fault; the result is in {self.folder}"
+        fault.before.save(self.folder / "before.onnx")
+        fault.after.save(self.folder / "after.onnx")
+        return f"{fault}; the models before and after it are in {self.folder}"
+
+    def _is_good(self, model: Model) -> bool:
+        return self.baseline.compare(model).is_equivalent
+
+
+@contextmanager
+def _undone_on_error(model: Model) -> Iterator[None]:
+    earlier = model.copy()
+    try:
+        yield
+    except BaseException:
+        model.restore(earlier)
+        raise

@@ -1,0 +1,91 @@
+"""`onnxforge inspect MODEL`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxforge.cli.text import columns, size
+from onnxforge.inspection import Inspection
+from onnxforge.inspection import inspect as inspect_model
+from onnxforge.ir import Model
+
+_SHOWN = 20
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model to look at.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and all of it.")] = False,
+) -> None:
+    """Say what is in a model: interface, operators, weights, and what blocks constant folding."""
+    found = inspect_model(Model.load(model))
+    print(json.dumps(found.to_dict(), indent=2) if as_json else "\n".join(_text(found)))
+
+
+def _text(found: Inspection) -> Iterator[str]:
+    opsets = ", ".join(f"{domain} {version}" for domain, version in found.opset_imports.items())
+    yield from columns(
+        [
+            ("IR version", str(found.ir_version)),
+            ("opset", opsets or "none"),
+            ("producer", found.producer or "unknown"),
+            ("nodes", f"{found.nodes:,}"),
+            *([("functions", f"{found.functions:,}")] if found.functions else []),
+            ("parameters", f"{found.parameters:,}"),
+            ("weights", _weights(found)),
+        ]
+    )
+    yield from _section("inputs", found.inputs.items())
+    yield from _section("outputs", found.outputs.items())
+    yield from _section(
+        "initializers that callers may override", [(name, "") for name in found.overridable]
+    )
+    counts = [(f"{count:,}", name) for name, count in found.operators.items()]
+    yield from _section("operators", counts)
+    largest = [(size(each.nbytes), each.type, each.name) for each in found.largest]
+    yield from _section("largest tensors", largest)
+    yield from _section(
+        "external data",
+        [
+            (
+                file.location,
+                f"{size(file.used)} of "
+                + ("a missing file" if file.size is None else size(file.size)),
+            )
+            for file in found.external_files
+        ],
+    )
+    yield from _section("metadata", found.metadata.items())
+    yield from _folding(found)
+    yield from _section("problems", [(problem,) for problem in found.problems])
+
+
+def _weights(found: Inspection) -> str:
+    parts = ", ".join(f"{name} {size(nbytes)}" for name, nbytes in found.bytes_by_type.items())
+    return parts or "none"
+
+
+def _folding(found: Inspection) -> Iterator[str]:
+    folding = found.folding
+    rows = []
+    if folding.constant:
+        rows.append((f"{folding.constant:,}", "nodes are constant: constant-folding takes them"))
+    if folding.waiting_nodes:
+        rows.append((f"{folding.waiting_nodes:,}", "nodes would be constant, but depend on"))
+        rows += [(f"  {count:,}", what) for what, count in folding.waiting.items()]
+    yield from _section("constant folding", rows)
+
+
+def _section(title: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    listed = list(rows)
+    if not listed:
+        return
+    yield ""
+    yield f"{title}:"
+    yield from columns(listed[:_SHOWN], "  ")
+    if len(listed) > _SHOWN:
+        yield f"  and {len(listed) - _SHOWN:,} more: see --json"

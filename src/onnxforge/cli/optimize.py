@@ -1,0 +1,171 @@
+"""`onnxforge optimize IN -o OUT`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from onnxforge import api, registry, storage
+from onnxforge.cli.text import one_line, print_report
+from onnxforge.errors import NotEquivalentError
+from onnxforge.ir import Model
+
+if TYPE_CHECKING:
+    from onnxforge.report import Report
+
+
+class Verify(StrEnum):
+    """What is compared."""
+
+    MODEL = "model"
+    EDITS = "edits"
+    NONE = "none"
+
+
+_COMPARED: dict[Verify, Literal["model", "edits", False]] = {
+    Verify.MODEL: "model",
+    Verify.EDITS: "edits",
+    Verify.NONE: False,
+}
+
+Inputs = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        metavar="NAME=FILE.npy | FILE.npz",
+        help="Compare on these inputs in place of made-up ones.  Repeatable.",
+    ),
+]
+
+
+def optimize(
+    model: Annotated[Path, typer.Argument(metavar="IN", help="The model to optimize.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write; may be IN.")
+    ],
+    passes: Annotated[
+        list[str],
+        typer.Option(
+            "--pass",
+            "-p",
+            metavar="PASS[(OPTION=VALUE,...)]",
+            help="Passes in place of `standard`; `onnxforge passes` lists them.  Repeatable.",
+        ),
+    ] = ["standard"],  # noqa: B006 - typer's way to write a default, which it copies
+    verify: Annotated[
+        Verify,
+        typer.Option(help="Compare the whole model, also every edit as it is made, or nothing."),
+    ] = Verify.MODEL,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="As --verify none.")] = False,
+    inputs: Inputs = [],  # noqa: B006
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write the report as JSON, too.")
+    ] = None,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Make initializers that callers may override fixed.")
+    ] = False,
+    external_data: Annotated[
+        bool | None,
+        typer.Option(
+            "--external-data/--no-external-data",
+            help="Weights in OUT.data, or in OUT; by default, where they were.",
+        ),
+    ] = None,
+    keep_failure: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep what is found wrong, to debug.")
+    ] = None,
+    max_rounds: Annotated[int, typer.Option(min=1, help="How often to run the passes.")] = 10,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Note in new nodes which pass made them.")
+    ] = False,
+) -> None:
+    """Optimize a model, compare the result with the original, and say what was done.
+
+    Nothing is written, and the status is 1, if the two are not equivalent.
+    """
+    chosen = registry.resolve(passes)
+    for path in (output, report):
+        _expect_writable(path)
+    before = _size(model)
+    try:
+        result = api.optimize(
+            model,
+            chosen,
+            verify=_COMPARED[Verify.NONE if no_verify else verify],
+            freeze=freeze,
+            feeds=feeds_of(inputs),
+            max_rounds=max_rounds,
+            provenance=provenance,
+            keep_failure=keep_failure,
+        )
+    except NotEquivalentError as error:
+        if error.report is not None:
+            _show(error.report, report)
+        raise
+    assert result.report is not None
+    result.save(output, external_data=external_data)
+    _show(result.report, report)
+    after = _size(output)
+    factor, unit = (1e3, "kB") if max(before, after) < 1e6 else (1e6, "MB")
+    print(
+        f"{one_line(str(output))}: {result.report.nodes_before} -> {result.report.nodes} nodes, "
+        f"{before / factor:.2f} -> {after / factor:.2f} {unit}"
+    )
+
+
+def feeds_of(inputs: list[str]) -> dict[str, Any] | None:
+    """What `--input` names, by input; None for nothing."""
+    if not inputs:
+        return None
+    from onnxforge.verify import load_feeds
+
+    return load_feeds(inputs)
+
+
+def _expect_writable(path: Path | None) -> None:
+    """Find out now, not after minutes of work, that *path* cannot be written."""
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder to write to", str(folder))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder; name the file to write in it", str(path))
+    if not os.access(folder, os.W_OK) and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "this folder cannot be written to", str(folder))
+
+
+def _size(path: Path) -> int:
+    """The bytes of a model and of the data it has in other files."""
+    if not path.is_file():
+        return 0
+    model = Model.load(path)
+    spans = (
+        storage.Span.of(tensor, model.folder)
+        for tensor in storage.tensors(model.proto)
+        if storage.is_external(tensor)
+    )
+    return path.stat().st_size + sum(span.length for span in dict.fromkeys(spans) if span)
+
+
+def _show(report: Report, path: Path | None) -> None:
+    print_report(report)
+    if path is not None:
+        text = json.dumps(finite(report.to_dict()), indent=2, allow_nan=False)
+        storage.write(path, f"{text}\n".encode())
+
+
+def finite(data: Any) -> Any:
+    """*data* without the infinities and NaN that JSON lacks."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
