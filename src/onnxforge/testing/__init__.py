@@ -1,14 +1,36 @@
-"""What the tests of a pass are written with, ours and yours alike.
+"""What the tests of a pass are written with, ours and yours alike: two texts and one helper."""
 
-def test_identities_go():
-    check(
-        IdentityElimination(),
-        before="g (float[N] x) => (float[N] y) { a = Identity(x)  y = Relu(a) }",
-        after="y = Relu(x)",
-    )
-"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from onnxforge.testing.checks import assert_consistent, check
 from onnxforge.testing.texts import calls, model, names_of
 
-__all__ = ["assert_consistent", "calls", "check", "model", "names_of"]
+if TYPE_CHECKING:
+    from onnxforge.testing.soundness import assert_pass_is_sound, assert_sound_on
+    from onnxforge.testing.strategies import models
+
+__all__ = [
+    "assert_consistent",
+    "assert_pass_is_sound",
+    "assert_sound_on",
+    "calls",
+    "check",
+    "model",
+    "models",
+    "names_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # These need Hypothesis, which whoever only writes before and after does without.
+    if name == "models":
+        from onnxforge.testing.strategies import models
+
+        return models
+    if name in ("assert_pass_is_sound", "assert_sound_on"):
+        from onnxforge.testing import soundness
+
+        return getattr(soundness, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,7 +47,7 @@ def check(
         assert report.changes == 0, "nothing should change, and the pass claims otherwise"
         found = [reason for step in report.steps for reason in step.declined]
         assert declined is None or any(declined in reason for reason in found), found
-    onnx.checker.check_model(result, full_check=not _is_foreign(result))
+    onnx.checker.check_model(result, full_check=not is_foreign(result))
     for graph in subject.graphs():
         assert_consistent(graph)
     comparison = baseline.compare(subject)
@@ -59,7 +59,7 @@ def check(
     return subject
 
 
-def _is_foreign(proto: ModelProto) -> bool:
+def is_foreign(proto: ModelProto) -> bool:
     """Whether a model calls operators whose types ONNX's checker cannot infer."""
     defined = {function.domain for function in proto.functions}
     return any(

@@ -1,0 +1,73 @@
+"""Testing a pass on models nobody thought of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto
+
+from onnxforge.contract import Interface
+from onnxforge.ir import Model
+from onnxforge.manager import PassManager
+from onnxforge.passes import Pass
+from onnxforge.testing.checks import assert_consistent, is_foreign
+from onnxforge.testing.strategies import models
+from onnxforge.testing.texts import calls
+from onnxforge.verify import Baseline, EditChecker
+
+
+def assert_pass_is_sound(
+    each: Pass | Sequence[Pass],
+    *,
+    examples: int = 200,
+    strategy: st.SearchStrategy[ModelProto] | None = None,
+) -> None:
+    """Assert that a pass, or several in a row, keeps the meaning of random models.
+
+    Runs on *examples* models of *strategy*, `models()` by default, and reports the smallest it can
+    find that goes wrong, with the edit at fault.  See `assert_sound_on` for what is asserted.
+    """
+    passes = [each] if isinstance(each, Pass) else list(each)
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(strategy if strategy is not None else models())
+    def soundness(proto: ModelProto) -> None:
+        assert_sound_on(proto, passes)
+
+    soundness()
+
+
+def assert_sound_on(proto: ModelProto, passes: Sequence[Pass]) -> None:
+    """Assert that *passes*, run on this model to their end, are right.
+
+    The result computes the same in ONNX Runtime with its own optimizer off, keeps the interface,
+    passes ONNX's checker, and is the same whenever it is made; the graph's index agrees with its
+    protobuf; and a second run changes nothing.
+    """
+    model = Model(proto).copy()
+    baseline, interface = Baseline(model), Interface.of(model)
+    PassManager(passes).run(model)
+    result = model.to_proto()
+    comparison = baseline.compare(model)
+    if not comparison.unchecked:
+        assert comparison.is_equivalent, _accuse(proto, result, passes, str(comparison))
+    interface.check(model)
+    onnx.checker.check_model(result, full_check=not is_foreign(result))
+    for graph in model.graphs():
+        assert_consistent(graph)
+    again = Model(proto).copy()
+    PassManager(passes).run(again)
+    assert again.to_proto() == result, "two runs on the same model differ"
+    report = PassManager(passes).run(model)
+    assert not report.changes, f"a second run found more to do: {report}"
+
+
+def _accuse(proto: ModelProto, result: ModelProto, passes: Sequence[Pass], what: str) -> str:
+    """What went wrong, with the edit at fault if checking edit by edit finds it."""
+    checker = EditChecker(budget=10_000)
+    report = PassManager(passes, checker=checker).run(Model(proto).copy())
+    lines = [what, *report.refused, "before:", calls(proto), "after:", calls(result)]
+    return "\n".join(lines)
