@@ -1,0 +1,60 @@
+"""Every pass, and pipelines of them, on random models.
+
+ONNXFORGE_EXAMPLES sets how many models each gets: a few in CI, thousands in `make fuzz`.
+"""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxforge import Pass, RewritePass
+from onnxforge.passes import Pipeline
+from onnxforge.registry import create, installed, load
+from onnxforge.testing import assert_pass_is_sound, assert_sound_on, models
+
+EXAMPLES = int(os.environ.get("ONNXFORGE_EXAMPLES", "50"))
+NAMES = sorted(installed())
+SINGLE = [name for name in NAMES if not isinstance(load(name), Pipeline)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pass_is_sound_on_random_models(name):
+    assert_pass_is_sound(create(name), examples=EXAMPLES)
+
+
+@settings(max_examples=4 * EXAMPLES, deadline=None)
+@given(models(max_nodes=16), st.lists(st.sampled_from(SINGLE), min_size=2, max_size=5))
+def test_passes_in_any_order_are_sound_on_random_models(proto, names):
+    assert_sound_on(proto, [create(name) for name in names])
+
+
+def test_a_wrong_pass_is_found_out():
+    class ReluElimination(RewritePass):
+        """Take Relu for the identity."""
+
+        def pattern(self, op, x):
+            return op.Relu(x)
+
+        def rewrite(self, op, match, x):
+            return op.Identity(x)
+
+    with pytest.raises(AssertionError, match="NOT EQUIVALENT") as caught:
+        assert_pass_is_sound(ReluElimination(), examples=400)
+    assert "Relu" in str(caught.value)
+
+
+def test_a_pass_that_breaks_the_interface_is_found_out():
+    class OutputRenaming(Pass):
+        """Call the first output something else."""
+
+        def run(self, graph):
+            if graph.outer is not None or graph.operator is not None:
+                return 0
+            graph.proto.output[0].name = graph.outputs[0].name
+            graph.proto.output[0].doc_string = "mine"
+            return 0
+
+    with pytest.raises(Exception, match="interface"):
+        assert_pass_is_sound(OutputRenaming(), examples=10)
