@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Generic, TypeVar
 
-from onnxforge.shapes.dims import DimLike, Shape, TooComplexError, known_different
+from onnxforge.shapes.dims import DimLike, Shape, known_different
 
 MAX_ELEMENTS = 64
 """Tensors with more elements are no shapes; their contents are not followed."""
@@ -165,7 +165,8 @@ class Rules(Generic[Result]):
         rule = self._rules.get(call.op_type)
         results: Sequence[Result | None] = []
         if rule is not None:
-            with suppress(Unknown, TooComplexError, ZeroDivisionError):
+            # Nodes that are wrong in themselves trip over what should be there, anywhere.
+            with suppress(Unknown, ArithmeticError, LookupError, ValueError):
                 results = rule(call)
         return [*results, *[None] * call.outputs][: call.outputs]
 

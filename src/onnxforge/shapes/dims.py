@@ -428,38 +428,48 @@ def _floor_by_number(a: Known, b: int) -> Known:
     return _known(whole) + _single(Atom("//", "", 0, (remainder, b)))
 
 
-def _lower(size: Known, splits: int = 6) -> int | None:
+def _lower(size: Known, left_alone: tuple[Atom, ...] = (), splits: int = 4) -> int | None:
+    """A bound on *size*: the best of those with and without looking into its first atom."""
     if isinstance(size, int):
         return size
-    known: list[int] = []
     for monomial, number in size.terms:
-        if not splits or len(monomial) != 1 or monomial[0].kind == "symbol":
+        if len(monomial) != 1 or monomial[0].kind == "symbol" or monomial[0] in left_alone:
             continue
-        atom = monomial[0]
-        if atom.kind == "max":
-            # A maximum is one of its arguments; and at least each of them.
-            cases = [_lower(_replaced(size, atom, arg), splits - 1) for arg in atom.args]
-            found = [low for low in cases if low is not None]
-            if number > 0 and all(atom not in m or m == monomial for m, _ in size.terms):
-                known += found
-            elif len(found) == len(cases):
-                known.append(min(found))
-        elif isinstance(divisor := atom.args[1], int):
-            numerator = atom.args[0]
-            # (n - d + 1)/d <= n//d <= n/d, so n - d*(n//d), a remainder, is seen not to be negative.
-            others = size - number * _single(atom)
-            extreme = numerator - (divisor - 1 if number > 0 else 0)
-            low = _lower(others * divisor + number * extreme, splits - 1)
-            if low is not None:
-                known.append(-(-low // divisor))
+        if not splits or len(size.terms) > 8:
+            break
+        known = [
+            _lower(size, (*left_alone, monomial[0]), splits - 1),
+            _lower_inside(size, monomial[0], number, left_alone, splits - 1),
+        ]
+        return max((low for low in known if low is not None), default=None)
     # Every atom as its bound plus something that is not negative.
     for atom in sorted({atom for monomial, _ in size.terms for atom in monomial}):
         if atom.lower:
             size = _replaced(size, atom, _single(atom) + atom.lower)
             assert isinstance(size, Dim)
     if all(not m or (n > 0 and all(a.lower is not None for a in m)) for m, n in size.terms):
-        known.append(_terms(size).get((), 0))
-    return max(known, default=None)
+        return _terms(size).get((), 0)
+    return None
+
+
+def _lower_inside(
+    size: Dim, atom: Atom, number: int, left_alone: tuple[Atom, ...], splits: int
+) -> int | None:
+    if atom.kind == "max":
+        # A maximum is at least each of its arguments, and is one of them.
+        cases = [_lower(_replaced(size, atom, arg), left_alone, splits) for arg in atom.args]
+        found = [low for low in cases if low is not None]
+        if number > 0 and sum(atom in monomial for monomial, _ in size.terms) == 1:
+            return max(found, default=None)
+        return min(found) if len(found) == len(cases) else None
+    numerator, divisor = atom.args
+    if not isinstance(divisor, int):
+        return None
+    # (n - d + 1)/d <= n//d <= n/d, so n - d*(n//d), a remainder, is seen not to be negative.
+    extreme = numerator - (divisor - 1 if number > 0 else 0)
+    others = size - number * _single(atom)
+    low = _lower(others * divisor + number * extreme, left_alone, splits)
+    return None if low is None else -(-low // divisor)
 
 
 def _replaced(size: Dim, atom: Atom, by: Known) -> Known:

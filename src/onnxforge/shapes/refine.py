@@ -22,7 +22,7 @@ def output_shapes(
 ) -> list[Shape | None]:
     """The shapes of an operator's outputs, None for each whose rank is not known.
 
-    Holds in every run in which the operator does not fail.  An input that is left out is None;
+    Holds in every run of a node that the specification allows.  An input that is left out is None;
     *outputs* is how many outputs the node names.  Sizes that are not known are None, and so are
     those of a broadcast of two different symbols.
     """

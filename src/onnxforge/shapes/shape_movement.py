@@ -64,7 +64,9 @@ def _reshape(call: Call) -> list[Shape]:
         copied = [axis for axis, size in enumerate(target) if size == 0]
         others = [axis for axis in range(len(target)) if axis not in copied and axis not in missing]
         inferred: DimLike = None
-        if source is not None and all(sure[axis] for axis in others):
+        # A literal 0 beside a -1 is invalid, and what runtimes make of it is theirs.
+        valid = not (copied and call.integer("allowzero", 0))
+        if source is not None and valid and all(sure[axis] for axis in others):
             elements = total([size for axis, size in enumerate(source) if axis not in copied])
             divisor = total([sizes[axis] for axis in others])
             if elements is not None and divisor is not None:
@@ -228,8 +230,15 @@ def _entries(call: Call, index: int, count: int | None) -> Shape:
     return (None,) * count
 
 
+def end_is_open(end: DimLike) -> bool:
+    """Whether a slice going backwards ends at INT_MAX, which runtimes take for the beginning."""
+    return isinstance(end, int) and end >= TO_THE_END
+
+
 def _cut(size: DimLike, start: DimLike, end: DimLike, step: DimLike) -> DimLike:
     if size is None or start is None or end is None or not isinstance(step, int) or not step:
+        return None
+    if step < 0 and end_is_open(end):
         return None
     if step > 0:
         first, last = _bound(start, size, 0, size), _bound(end, size, 0, size)
@@ -247,8 +256,9 @@ def _bound(position: Known, size: Known, low: Known, high: Known) -> DimLike:
     if at_least(position, 0):
         return minimum([position, high])
     if isinstance(position, int) and position <= -TO_THE_END and not isinstance(size, int):
-        return low
-    return maximum([position + size, low]) if at_least(-position, 1) else None
+        return minimum([low, high])
+    # The upper end is the stronger one: in an empty tensor going backwards it lies below the lower.
+    return minimum([maximum([position + size, low]), high]) if at_least(-position, 1) else None
 
 
 @rules("Gather")

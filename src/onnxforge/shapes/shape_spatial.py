@@ -1,13 +1,14 @@
 """Shapes of convolutions, poolings and resizing.
 
-The arithmetic floors, as ONNX's formulas do; inputs smaller than the kernel make the operator
-fail, so the negative numerators on which floor and truncation differ do not occur.
+The arithmetic floors, as ONNX's formulas do; runtimes truncate, which differs where a window does
+not fit.  Convolutions then fail.  For poolings, which do not, such a size stays unknown unless it
+is sure that the window fits, images without pixels being left out of account.
 """
 
 from __future__ import annotations
 
 from onnxforge.shapes.call import Call, Rules, Unknown, axis_of
-from onnxforge.shapes.dims import DimLike, Shape, ceil_div
+from onnxforge.shapes.dims import DimLike, Known, Shape, at_least, ceil_div, lower_bound
 
 rules: Rules[Shape] = Rules()
 
@@ -58,8 +59,13 @@ def _windows(call: Call, sizes: Shape, kernel: Shape) -> Shape:
         elif width is None:
             counts.append(None)
         else:
-            padded = size + (pads[i] + pads[i + rank] if auto == "NOTSET" else 0)
-            counts.append((padded - (width - 1) * dilations[i] - 1) // strides[i] + 1)
+            margin: Known = (pads[i] + pads[i + rank] if auto == "NOTSET" else 0) - 1
+            margin = margin - (width - 1) * dilations[i]
+            may_not_fit = call.op_type.endswith("Pool") and strides[i] > 1
+            if may_not_fit and not at_least(margin + max(lower_bound(size) or 1, 1), 0):
+                counts.append(None)
+            else:
+                counts.append((size + margin) // strides[i] + 1)
     return tuple(counts)
 
 

@@ -214,13 +214,12 @@ def _reduce(call: Call) -> list[ShapeValue]:
     axes = call.axes(value.rank)
     if not axes and call.integer("noop_with_empty_axes", 0):
         return [value]
-    if value.rank != 1 or any(element is None for element in value.elements):
+    # Runtimes differ on what an empty tensor sums up to, and in which shape.
+    if value.rank != 1 or not value.elements or None in value.elements:
         raise Unknown
     elements = [element for element in value.elements if element is not None]
     result: Known
     if call.op_type in ("ReduceMax", "ReduceMin"):
-        if not elements:
-            raise Unknown
         result = maximum(elements) if call.op_type == "ReduceMax" else minimum(elements)
     else:
         result = 0 if call.op_type == "ReduceSum" else 1

@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 
 from onnxforge.shapes.call import MAX_ELEMENTS, Call, Rules, ShapeValue, Unknown, axis_of, total
 from onnxforge.shapes.dims import DimLike
+from onnxforge.shapes.shape_movement import end_is_open
 
 rules: Rules[ShapeValue] = Rules()
 
@@ -91,7 +92,8 @@ def _concat(call: Call) -> list[ShapeValue]:
         if known.value is not None:
             parts += known.value.elements
         else:
-            (length,) = call.shape(index)
+            shape = call.shape(index)
+            length = shape[0] if len(shape) == 1 else None
             if not isinstance(length, int) or length > MAX_ELEMENTS:
                 raise Unknown
             parts += [None] * length
@@ -111,13 +113,17 @@ def _slice(call: Call) -> list[ShapeValue]:
         return [value]
     if not (starts and ends) or not len(starts) == len(ends) == len(steps) == 1 or not steps[0]:
         raise Unknown
-    start, end, step = starts[0], ends[0], steps[0]
-    length = len(value.elements)
-    if step < 0 and end < -length:
-        return [ShapeValue(value.elements[start::step] if start >= -length else ())]
-    if step < 0 and start < -length:
-        return [ShapeValue(())]
-    return [ShapeValue(value.elements[start:end:step])]
+    elements, step = value.elements, steps[0]
+    if step < 0 and end_is_open(ends[0]):
+        raise Unknown
+    length = len(elements)
+    # Going backwards, a start before the first element is that element: not so in Python.
+    low, high = (0, length) if step > 0 else (-1, length - 1)
+    start, end = (
+        min(max(position + length if position < 0 else position, lowest), high)
+        for position, lowest in ((starts[0], 0), (ends[0], low))
+    )
+    return [ShapeValue(tuple(elements[index] for index in range(start, end, step)))]
 
 
 @rules("Split")
