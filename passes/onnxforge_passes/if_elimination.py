@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from onnxforge import Builder, Graph, Node, Pass, inline
+
+
+class IfElimination(Pass):
+    """Put in place of an If whose condition is known the branch it takes."""
+
+    def run(self, graph: Graph) -> int:
+        """Inline the branches; return how many Ifs went."""
+        ifs = [node for node in graph if node.op_type == "If" and not node.domain]
+        return sum(_eliminate(graph, node) for node in ifs)
+
+
+def _eliminate(graph: Graph, node: Node) -> bool:
+    taken = _condition(node)
+    if taken is None or not any(value.is_used for value in node.outputs):
+        return False
+    names = [each.name for each in node.proto.attribute if each.HasField("g")]
+    body = node.subgraphs[names.index("then_branch" if taken else "else_branch")]
+    if _has_sparse_initializer(body):
+        graph.decline("the branch has a sparse initializer")
+        return False
+    op = Builder(graph, before=node)
+    before = dict.fromkeys(graph) if graph.model.checker is not None else {}
+    pairs = list(zip(node.outputs, inline(graph, body, before=node), strict=True))
+    replaced = []
+    for old, new in pairs:
+        if new is None or not old.is_used:
+            continue
+        if old.is_output and (new.producer is None or new.is_output or new.graph is not graph):
+            new = op.Identity(new)  # the output's name needs a node that may bear it
+        replaced.append(graph.replace(old, new))
+    if not all(replaced):
+        graph.sweep(v for n in reversed(graph) if before and n not in before for v in n.outputs)
+    op.undo()
+    return any(replaced)
+
+
+def _condition(node: Node) -> bool | None:
+    """What the condition of an If is, if that is known."""
+    condition = node.inputs[0]
+    if condition is None:
+        return None
+    if condition.is_constant:
+        array = condition.numpy()
+        return bool(array.reshape(())) if array.size == 1 else None
+    known = condition.contents.constants() if condition.contents is not None else None
+    return bool(known[0]) if known is not None and len(known) == 1 else None
+
+
+def _has_sparse_initializer(body: Graph) -> bool:
+    return bool(getattr(body.proto, "sparse_initializer", ()))
