@@ -3,6 +3,20 @@
 from .compare import relative_error, tolerance
 from .edits import EditChecker
 from .failure import Failure
-from .sample import Sampler
+from .feeds import feeds_for, load_feeds
+from .models import Baseline, compare_models
+from .sample import CannotSample, Mood, Sampler
 
-__all__ = ["EditChecker", "Failure", "Sampler", "relative_error", "tolerance"]
+__all__ = [
+    "Baseline",
+    "CannotSample",
+    "EditChecker",
+    "Failure",
+    "Mood",
+    "Sampler",
+    "compare_models",
+    "feeds_for",
+    "load_feeds",
+    "relative_error",
+    "tolerance",
+]

@@ -45,7 +45,7 @@ class Mood(Enum):
 
 
 class Sampler:
-    """Makes up values; the same name, sizes and mood always give the same.
+    """Makes up values; the same name, sizes, mood and seed always give the same.
 
     *sizes* are those of symbolic dimensions; a symbol without one gets a small size unlike the
     others, and keeps it, so that all values of one sampler fit together.  *unknown* is the symbol
@@ -59,10 +59,12 @@ class Sampler:
         mood: Mood = Mood.ORDINARY,
         *,
         unknown: str = "",
+        seed: int = 0,
     ) -> None:
         self.sizes = dict(sizes or {})
         self.mood = mood
         self.unknown = unknown
+        self.seed = seed
 
     def __call__(self, value: Value) -> Any:
         """What *value* could be: an array; for sequences a list, for maps a dict.
@@ -73,7 +75,9 @@ class Sampler:
         kind = type.WhichOneof("value") if type is not None else None
         if type is None or kind is None:
             raise CannotSample(f"the type of {value.name!r} is not known")
-        random = np.random.default_rng(zlib.crc32(f"{value.name} {self.mood.name}".encode()))
+        random = np.random.default_rng(
+            zlib.crc32(f"{value.name} {self.mood.name} {self.seed}".encode())
+        )
         if kind == "tensor_type":
             return self._tensor(value, random)
         return self._other(value, type, random)

@@ -1,0 +1,259 @@
+"""Checking whole models: what the original computes, run first, against what it became."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxforge import runtime
+from onnxforge.errors import EvaluationError, OnnxForgeError
+from onnxforge.ir import Model, Node, Value
+from onnxforge.report import Comparison
+
+from .compare import allowed, is_float, mismatches, relative_error
+from .feeds import feeds_for, fitted, inputs_of, size_choices
+
+_NUDGE = 1e-6
+"""By how much, relative to their size, inputs are moved to see how well-conditioned a model is."""
+_MARGIN = 10
+"""How many times as far as such a nudge moves the original the result may be off."""
+_BRIEF = 400
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the original makes of some feeds, and how far a nudge moves each output.
+
+    `moved` are relative errors, `flipped` fractions of elements.
+    """
+
+    feeds: dict[str, Any]
+    outputs: list[Any]
+    moved: list[float]
+    flipped: list[float]
+
+
+class Baseline:
+    """What a model computes before anything is done to it.  Keeps the outputs, not the model.
+
+    *feeds* are its inputs by name; without, *samples* of them are made up, in sizes the model
+    accepts: those of *sizes*, by the names of symbolic dimensions, where given.  What cannot be
+    run, or does not give the same twice, cannot be compared; `unchecked` then says why.
+
+    Raises `OnnxForgeError` if *feeds* are not what the model takes.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        feeds: Mapping[str, Any] | None = None,
+        samples: int = 1,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        self.runtime = ""
+        self.unchecked = ""
+        self._runs: list[_Run] = []
+        self._names = list(model.graph.output_names)
+        self._foreign = _foreign(model)
+        given = None if feeds is None else fitted(model, feeds)
+        try:
+            session = runtime.Session(model.commit(), model.folder)
+            self.runtime = session.runtime
+            if given is not None:
+                self._runs.append(self._measure(model, session, given))
+            else:
+                for sample in range(samples):
+                    self._runs.append(self._sample(model, session, sizes or {}, sample))
+        except EvaluationError as error:
+            self.unchecked = f"the original cannot be run: {_brief(error)}"
+        except OnnxForgeError as error:
+            self.unchecked = _brief(error)
+
+    @property
+    def feeds(self) -> list[dict[str, Any]]:
+        """The inputs of each run."""
+        return [run.feeds for run in self._runs]
+
+    @property
+    def outputs(self) -> list[list[Any]]:
+        """The outputs of each run, in order."""
+        return [run.outputs for run in self._runs]
+
+    def compare(self, model: Model) -> Comparison:
+        """What *model* makes of the same inputs, compared with what the original made of them.
+
+        `error` and `tolerance` are of the output that exceeds, or exhausts, its own most.
+        """
+        if self.unchecked:
+            return Comparison(unchecked=self.unchecked)
+        try:
+            session = runtime.Session(model.commit(), model.folder)
+        except EvaluationError as error:
+            new = [name for name in _foreign(model) if name not in self._foreign]
+            if new:
+                # A kernel that lives elsewhere, say in an accelerator's own runtime.
+                return Comparison(unchecked=f"nothing here runs {', '.join(new)}")
+            return self._different(f"the result cannot be run: {_brief(error)}")
+        worst, tolerance, errors = 0.0, 0.0, dict.fromkeys(self._names, 0.0)
+        note = ""
+        for run in self._runs:
+            try:
+                outputs = session.run(run.feeds)
+            except EvaluationError as error:
+                return self._different(f"the result cannot be run: {_brief(error)}")
+            if len(outputs) != len(run.outputs):
+                return self._different(f"{len(run.outputs)} outputs became {len(outputs)}")
+            for index, (expected, actual) in enumerate(zip(run.outputs, outputs, strict=True)):
+                difference, limit, is_lenient = _judge(run, index, expected, actual)
+                name = self._names[index]
+                errors[name] = max(errors[name], difference)
+                if is_lenient:
+                    note = f"; rounding its inputs moves the original's {name!r} as far"
+                if _ratio(difference, limit) >= _ratio(worst, tolerance):
+                    worst, tolerance = difference, limit
+        return Comparison(worst, tolerance, errors, self.runtime + note)
+
+    def _different(self, why: str) -> Comparison:
+        errors = dict.fromkeys(self._names, math.inf)
+        return Comparison(math.inf, 0.0, errors, f"{self.runtime}: {why}")
+
+    def _sample(
+        self, model: Model, session: runtime.Session, sizes: Mapping[str, int], sample: int
+    ) -> _Run:
+        """The first run on made-up inputs that succeeds, of several choices of sizes."""
+        failure: OnnxForgeError | None = None
+        for choice in _distinct_choices(model, sizes):
+            feeds = feeds_for(model, choice, sample)
+            try:
+                return self._measure(model, session, feeds)
+            except EvaluationError as error:
+                failure = failure or error  # the first sizes are the likeliest to be meant
+        raise failure or EvaluationError("there is no choice of sizes")
+
+    def _measure(self, model: Model, session: runtime.Session, feeds: dict[str, Any]) -> _Run:
+        outputs = session.run(feeds)
+        again = session.run(feeds)
+        pairs = list(zip(outputs, again, strict=True))
+        if any(relative_error(a, b) > allowed(a) for a, b in pairs):
+            raise OnnxForgeError(f"the model is not deterministic: {_random_operators(model)}")
+        try:
+            nudged = session.run({name: _nudged(name, feed) for name, feed in feeds.items()})
+        except EvaluationError:
+            nudged = outputs
+        pairs = list(zip(outputs, nudged, strict=True))
+        moved = [relative_error(a, b) for a, b in pairs]
+        return _Run(feeds, outputs, moved, [mismatches(a, b) for a, b in pairs])
+
+
+def compare_models(
+    a: Model,
+    b: Model,
+    feeds: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Comparison:
+    """Whether *b* takes and gives what *a* does, and computes the same.
+
+    Models whose inputs or outputs differ in name, order, element type or rank are not equivalent.
+    Raises `OnnxForgeError` if *feeds* are not what *a* takes.
+    """
+    if problem := _interfaces_differ(a, b):
+        names = dict.fromkeys(a.graph.output_names, math.inf)
+        return Comparison(math.inf, 0.0, names, f"no runtime: {problem}")
+    return Baseline(a, feeds, sizes=sizes).compare(b)
+
+
+def _judge(run: _Run, index: int, expected: Any, actual: Any) -> tuple[float, float, bool]:
+    """Error and limit of an output, and whether the limit had to be raised for it to pass."""
+    error, limit = relative_error(expected, actual), allowed(expected)
+    if error <= limit:
+        return error, limit, False
+    if _is_rounded(expected):
+        lenient = _MARGIN * run.moved[index]
+        if math.isfinite(lenient) and error <= lenient:
+            return error, lenient, True
+    elif mismatches(expected, actual) <= _MARGIN * run.flipped[index] < 1:
+        # Indices and quantized values jump where what they are computed from barely moves.
+        return 0.0, limit, True
+    return error, limit, False
+
+
+def _is_rounded(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and is_float(value.dtype)
+
+
+def _ratio(error: float, limit: float) -> float:
+    if error == 0:
+        return 0.0
+    return error / limit if limit else math.inf
+
+
+def _nudged(name: str, feed: Any) -> Any:
+    if not _is_rounded(feed):
+        return feed
+    random = np.random.default_rng(len(name))
+    wide = feed if feed.dtype.kind == "c" else feed.astype(np.float64)
+    # Narrow types move by a whole step, or not at all.
+    step = max(_NUDGE, 2 * float(np.finfo(np.float16).eps)) if feed.dtype.itemsize < 4 else _NUDGE
+    return (wide * (1 + step * random.choice((-1.0, 1.0), feed.shape))).astype(feed.dtype)
+
+
+def _distinct_choices(model: Model, sizes: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    tried: list[dict[str, int]] = []
+    for choice in size_choices(inputs_of(model)):
+        merged = {**choice, **sizes}
+        if merged not in tried:
+            tried.append(merged)
+            yield merged
+
+
+def _nodes(model: Model) -> Iterator[Node]:
+    for graph in model.graphs():
+        yield from graph
+
+
+def _random_operators(model: Model) -> str:
+    """The operators that may be why a model does not give the same twice."""
+    names = dict.fromkeys(node.op_type for node in _nodes(model) if not node.operator.deterministic)
+    return ", ".join(names) or "no operator of it is known to be random"
+
+
+def _foreign(model: Model) -> list[str]:
+    """The operators that ONNX does not define, and the model neither."""
+    functions = {function.operator for function in model.functions}
+    return list(
+        dict.fromkeys(
+            f"{node.domain}::{node.op_type}"
+            for node in _nodes(model)
+            if node.domain
+            and not node.domain.startswith("ai.onnx")
+            and (node.domain, node.op_type) not in functions
+        )
+    )
+
+
+def _interfaces_differ(a: Model, b: Model) -> str:
+    sides = [("inputs", inputs_of(a), inputs_of(b)), ("outputs", a.graph.outputs, b.graph.outputs)]
+    for what, ours, theirs in sides:
+        if [value.name for value in ours] != [value.name for value in theirs]:
+            return f"the {what} are {_names(ours)} and {_names(theirs)}"
+        for one, other in zip(ours, theirs, strict=True):
+            for aspect in ("dtype", "rank"):
+                x, y = getattr(one, aspect), getattr(other, aspect)
+                if x is not None and y is not None and x != y:
+                    kind = "element type" if aspect == "dtype" else aspect
+                    return f"the {kind} of {one.name!r} is {x} and {y}"
+    return ""
+
+
+def _names(values: Any) -> str:
+    names: list[str] = [value.name for value in values if isinstance(value, Value)]
+    return ", ".join(names) or "none"
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."
