@@ -1,13 +1,23 @@
-"""The passes that come with onnxforge, one file each, and `standard`, the default pipeline."""
+"""The passes that come with onnxforge, one file each, and `standard`, the default pipeline.
+
+A pass is imported from its own module; here are those that `standard` is made of.
+"""
 
 from onnxforge import Pipeline
+from onnxforge_passes.constant_folding import ConstantFolding
 from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.identity_elimination import IdentityElimination
+from onnxforge_passes.if_elimination import IfElimination
+from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
 
+# Folding tells which branches are taken, and both bring constants and convolutions to light.
 standard = Pipeline(
     IdentityElimination(),
+    ConstantFolding(),
+    IfElimination(),
     ConvBatchNormFusion(),
     DeadNodeElimination(),
+    UnusedInitializerRemoval(),
     description="What every model gains from, in portable ONNX.",
 )
