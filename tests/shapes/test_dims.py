@@ -35,7 +35,7 @@ def expressions(draw, depth=4):
         return dim(name), lambda s: s[name]
     if kind == "c":
         number = draw(st.integers(-5, 9))
-        return number, lambda s: number
+        return number, lambda _: number
     left, f = draw(expressions(depth - 1))
     if kind in "/%":
         divisor = draw(st.integers(1, 6) | st.integers(-4, -1))
@@ -181,10 +181,15 @@ def test_a_remainder_is_not_negative():
 
 
 def test_nesting_is_given_up_beyond_a_depth():
-    size = N
-    with pytest.raises(TooComplexError):
-        for index in range(2 * MAX_DEPTH):
+    def nested(depth):
+        size = N
+        for index in range(depth):
             size = maximum([size, dim(f"s{index}")]) // 2
+        return size
+
+    assert nested(MAX_DEPTH // 2).depth == MAX_DEPTH
+    with pytest.raises(TooComplexError):
+        nested(MAX_DEPTH)
 
 
 def test_long_chains_of_strides_cost_no_depth():

@@ -194,7 +194,9 @@ def _copy_attribute(
     attribute: AttributeProto, node: NodeProto, folder: Path | None, depth: int
 ) -> None:
     kind = attribute.type
-    if kind == AttributeProto.TENSOR and not attribute.ref_attr_name:
+    if kind not in HEAVY or attribute.ref_attr_name:
+        node.attribute.append(attribute)
+    elif kind == AttributeProto.TENSOR:
         tensor = _small(attribute.t, folder)
         copy = node.attribute.add(name=attribute.name, type=kind)
         if tensor is not None:
