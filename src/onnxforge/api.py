@@ -117,10 +117,10 @@ class _Check:
         if self.edits is not None and self.folder is not None:
             for number, failure in enumerate(self.edits.failures, 1):
                 failure.write(self.folder / f"edit-{number}")
+        self.interface.check(model)
         model.report.comparison = comparison = self.baseline.compare(model)
         if not comparison.is_equivalent:
             raise NotEquivalentError(f"{comparison}; {self._culprit(model)}", model.report)
-        self.interface.check(model)
 
     def _culprit(self, model: Model) -> str:
         """What is known of the edit at fault, or how to learn more."""

@@ -48,6 +48,8 @@ class _Commands(TyperGroup):
 def _tell(error: BaseException) -> int:
     """Say on stderr what happened; the status to exit with."""
     status = 2
+    if isinstance(error, SystemExit) and error.__context__ is not None:
+        error = error.__context__  # typer exits, with the status of a failed check, on broken pipes
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         status, text = 130, "interrupted"
     elif isinstance(error, BrokenPipeError):

@@ -110,7 +110,7 @@ def optimize(
             _show(error.report, report)
         raise
     assert result.report is not None
-    result.save(output, external_data=external_data)
+    _save(result, output, external_data)
     _show(result.report, report)
     after = _size(output)
     factor, unit = (1e3, "kB") if max(before, after) < 1e6 else (1e6, "MB")
@@ -140,6 +140,16 @@ def _expect_writable(path: Path | None) -> None:
         raise IsADirectoryError(errno.EISDIR, "a folder; name the file to write in it", str(path))
     if not os.access(folder, os.W_OK) and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "this folder cannot be written to", str(folder))
+
+
+def _save(model: Model, path: Path, external_data: bool | None) -> None:
+    try:
+        model.save(path, external_data=external_data)
+    except OSError as error:
+        # What the kernel refuses to copy, on a full disk for one, names no file.
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _size(path: Path) -> int:

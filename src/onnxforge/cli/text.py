@@ -46,9 +46,14 @@ def size(nbytes: int) -> str:
     return f"{nbytes:.2f} GB"
 
 
+def is_terminal() -> bool:
+    """Whether a person reads what is printed."""
+    return sys.stdout.isatty()
+
+
 def print_report(report: Report) -> None:
     """The report as a table, coloured if it goes to a terminal."""
-    if not sys.stdout.isatty():
+    if not is_terminal():
         print("\n".join(lines(str(report))))
         return
     from rich.console import Console

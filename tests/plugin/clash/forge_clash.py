@@ -1,0 +1,13 @@
+"""A package that claims a name another one has."""
+
+from __future__ import annotations
+
+from onnxforge import Graph, Pass
+
+
+class Other(Pass):
+    """Do nothing."""
+
+    def run(self, graph: Graph) -> int:  # noqa: ARG002 - there is nothing to do
+        """Do nothing to *graph*."""
+        return 0
