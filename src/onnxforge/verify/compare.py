@@ -4,10 +4,9 @@ The error of a float tensor is its largest difference in units of the tensor's o
 largest magnitude expected: errors relative to each element are noise wherever sums cancel, and
 errors relative to 1 would let any output pass whose values are small.
 
-Two corrections.  Elements a million times larger than the small ones (the -1e9 or -FLT_MAX of a
-mask) are measured by themselves, lest they hide what happens to all others.  And where nothing
-but zeros is expected there is no scale: what is left when numbers near 1 cancel, one unit of the
-type's precision, is then just allowed.
+Two corrections.  Outliers, as the -1e4 or -FLT_MAX of a mask, are measured by themselves, lest
+they hide what happens to all others.  And where nothing but zeros is expected there is no scale:
+what is left when numbers near 1 cancel, one unit of the type's precision, is then just allowed.
 """
 
 from __future__ import annotations
@@ -41,7 +40,10 @@ _NARROW_TOLERANCE = 2.0
 _CHUNK = 1 << 20
 """Elements compared at a time: arrays may be mapped, and larger than memory in float64."""
 _SAMPLE = 1 << 16
-_OUTLIER = 1e6
+_FAR = 1e3
+"""How many times as large as the small elements an outlier is."""
+_SENTINEL = 1e4
+"""Magnitudes from which a number may be there to stand for infinity."""
 
 
 def relative_error(expected: Any, actual: Any) -> float:
@@ -181,11 +183,23 @@ def _array_error(expected: Array, actual: Array) -> float:
 
 
 def _outlier(expected: Array) -> float:
-    """The magnitude above which elements are measured by themselves."""
+    """The magnitude above which elements are measured by themselves.
+
+    Either most elements are far below it, or those below are so much smaller that they cannot be
+    what rounding left of those above.
+    """
     flat = expected.reshape(-1)
     sizes = np.abs(_wide(flat[:: max(1, flat.size // _SAMPLE)]))
-    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
-    return float(np.quantile(sizes, 0.1)) * _OUTLIER if sizes.size else math.inf
+    sizes = np.sort(sizes[np.isfinite(sizes) & (sizes > 0)])
+    if not sizes.size:
+        return math.inf
+    threshold = float(np.quantile(sizes, 0.1)) * _FAR
+    apart = sizes[1:] / sizes[:-1] > 10 / precision(expected.dtype)
+    gaps = np.flatnonzero(apart & (sizes[1:] >= _SENTINEL))
+    if gaps.size:
+        below, above = sizes[gaps[0]], sizes[gaps[0] + 1]
+        threshold = min(threshold, math.sqrt(below) * math.sqrt(above))
+    return threshold
 
 
 def _scale(expected: Array, outlier: float) -> float:

@@ -106,6 +106,7 @@ class EditChecker:
         self._refused.append(text)
         self.failures.append(
             Failure(
+                old.graph.model.running or "",
                 text,
                 storage.materialize(trial.before, trial.folder),
                 storage.materialize(trial.after, trial.folder),

@@ -99,6 +99,7 @@ class Failure:
     `runtime` says what ran them, `error` and `tolerance` are relative to the size of the result.
     """
 
+    pass_name: str
     text: str
     before: ModelProto
     after: ModelProto
@@ -108,6 +109,9 @@ class Failure:
     error: float
     tolerance: float
     runtime: str
+
+    def __str__(self) -> str:
+        return f"{self.pass_name}: {self.text}" if self.pass_name else self.text
 
     def write(self, folder: Path | str) -> Path:
         """Write before.onnx, after.onnx, feeds.npz and test_reproducer.py; return the latter.
@@ -122,7 +126,7 @@ class Failure:
         np.savez(folder / "feeds.npz", **_storable(self.feeds))
         # Halved, since the two bounds of the test add up.
         test = _TEST.substitute(
-            text=self.text.replace("\\", "\\\\").replace('"', "'"),
+            text=str(self).replace("\\", "\\\\").replace('"', "'"),
             file="test_reproducer.py",
             tolerance=repr(self.tolerance / 2),
             floor=repr(self.tolerance / 2 * _scale(self.before_result)),

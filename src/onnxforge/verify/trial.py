@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from .sample import Mood, Sampler, size_choices, symbols_of
 
 # Operators that ONNX defines for NaN and infinities, and runtimes treat alike.
 _DEFINED_FOR_ALL = frozenset(
-    {"Abs", "Add", "Cast", "Concat", "Constant", "Div", "Exp", "Expand", "Flatten", "Gather"}
-    | {"Identity", "IsInf", "IsNaN", "Log", "Mul", "Neg", "Pad", "Reciprocal", "Reshape", "Slice"}
-    | {"Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
+    {"Abs", "Add", "And", "Cast", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Exp"}
+    | {"Expand", "Flatten", "Gather", "Greater", "GreaterOrEqual", "Identity", "IsInf", "IsNaN"}
+    | {"Less", "LessOrEqual", "Log", "Mul", "Neg", "Not", "Or", "Pad", "Range", "Reciprocal"}
+    | {"Reshape", "Shape", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile"}
+    | {"Transpose", "Unsqueeze", "Where", "Xor"}
 )
 # ONNX Runtime hands out 8-bit floats as bytes.
 _BYTE_FLOATS = {
@@ -41,6 +43,8 @@ _UNKNOWN = "?"
 """Dimensions of which nothing is known get one size, so that what must fit together does."""
 _SIZES = 2
 """How many choices of sizes an edit is tried with."""
+_FEW = 64
+_REPEATS = 8
 _BRIEF = 240
 
 
@@ -105,8 +109,8 @@ class Trial:
                 break
         if not fitting:
             raise CannotRun(sides.refusal)
-        for mood in self._moods():
-            outcome = sides.try_on(self._feeds(fitting[0], mood))
+        for mood, seed in self._further(fitting[0]):
+            outcome = sides.try_on(self._feeds(fitting[0], mood, seed))
             if outcome is not None:
                 if outcome.is_wrong:
                     return outcome
@@ -115,15 +119,23 @@ class Trial:
             raise CannotRun("no sample gives anything but NaN")
         return max(outcomes, key=lambda outcome: outcome.error)
 
-    def _feeds(self, sizes: dict[str, int], mood: Mood) -> dict[str, Any]:
-        sampler = Sampler(sizes, mood, unknown=_UNKNOWN)
+    def _feeds(self, sizes: dict[str, int], mood: Mood, seed: int = 0) -> dict[str, Any]:
+        sampler = Sampler(sizes, mood, unknown=_UNKNOWN, seed=seed)
         return {value.name: sampler(value) for value in self._starts}
 
-    def _moods(self) -> list[Mood]:
+    def _further(self, sizes: dict[str, int]) -> Iterator[tuple[Mood, int]]:
+        """What to try once a sample of these sizes has been run."""
         if not self._starts:
-            return []
-        takes_all = all(n.op_type in _DEFINED_FOR_ALL and not n.domain for n in self._nodes)
-        return [Mood.EXTREME, Mood.POSITIVE, *([Mood.NOT_FINITE] if takes_all else [])]
+            return
+        yield Mood.EXTREME, 0
+        yield Mood.POSITIVE, 0
+        if all(node.op_type in _DEFINED_FOR_ALL and not node.domain for node in self._nodes):
+            yield Mood.NOT_FINITE, 0
+        feeds = self._feeds(sizes, Mood.ORDINARY)
+        if max(np.size(feed) for feed in feeds.values()) < _FEW:
+            # A few bools or integers agree by chance, and cost nothing to try again.
+            for seed in range(1, _REPEATS + 1):
+                yield Mood.ORDINARY, seed
 
 
 class _Sides:
@@ -206,6 +218,11 @@ def _cut(output: Value, starts: list[Value], types: dict[Value, TypeProto]) -> M
         name = f"{output.name}~"
         proto.graph.node.add(op_type="Identity", input=[output.name], output=[name])
         proto.graph.output[0].name = name
+    declared = proto.graph.output[0].type
+    if declared.HasField("tensor_type") and output.rank is not None:
+        declared.tensor_type.shape.SetInParent()  # ONNX's checker asks for it
+        for _ in range(output.rank):
+            declared.tensor_type.shape.dim.add()
     return proto
 
 
