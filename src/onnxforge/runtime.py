@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from onnx import ModelProto
 
 from onnxforge import storage
@@ -85,7 +86,11 @@ class _OnnxRuntime:
 
     def run(self, feeds: Feeds) -> list[Any]:
         try:
-            outputs: Sequence[Any] = self._session.run(None, dict(feeds))
+            # A scalar of numpy is no array, and what its arithmetic makes of those of no dimension.
+            arrays = {
+                k: np.asarray(v) if isinstance(v, np.generic) else v for k, v in feeds.items()
+            }
+            outputs: Sequence[Any] = self._session.run(None, arrays)
         except Exception as error:
             raise EvaluationError(f"ONNX Runtime fails: {error}") from error
         return list(outputs)

@@ -11,12 +11,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import FunctionProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+from onnx import (
+    FunctionProto,
+    GraphProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    TypeProto,
+    ValueInfoProto,
+)
 
 from onnxforge.errors import InvalidModelError
 from onnxforge.ir import order
 from onnxforge.ir.node import Node
-from onnxforge.ir.operators import make_attribute
+from onnxforge.ir.operators import domain_of, make_attribute, may_have_bodies
 from onnxforge.ir.value import Value
 from onnxforge.storage import from_array
 
@@ -28,8 +36,11 @@ if TYPE_CHECKING:
 PROVENANCE = "onnxforge.pass"
 """The metadata key under which a node says which pass made it, or changed it last."""
 
-# The operators of ONNX's own domain that carry graphs in their attributes.
-GRAPH_OPERATORS = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+# How far apart the positions of neighbouring nodes are, to leave room for others between them.
+_GAP = 1 << 60
+
+MAX_NESTING = 64
+"""How deep bodies may be inside each other, so that walking them is safe."""
 
 
 class Graph:
@@ -51,6 +62,12 @@ class Graph:
         self.proto = proto
         self.outer = outer
         self.owner = owner
+        self.depth: int = outer.depth + 1 if outer is not None else 0
+        if self.depth > MAX_NESTING:
+            raise InvalidModelError(
+                f"graph {proto.name!r} is the body of a body of a body, {self.depth} deep: "
+                f"protobuf reads no file with more than 32, and this library no more than {MAX_NESTING}"
+            )
         self.operator: tuple[str, str] | None = None
         if isinstance(proto, FunctionProto):
             self.operator = (proto.domain, proto.name)
@@ -58,14 +75,11 @@ class Graph:
         self._first: Node | None = None
         self._last: Node | None = None
         self._length = 0
-        # The nodes of the edit in progress: those added since the last one was done.
-        self._recent: dict[Node, None] = {}
-        self._is_edit_done = False
+        self._is_unsorted = False
         # What the next commit has to settle.
         self._is_dirty = False
         self._fresh: dict[Node, None] = {}
-        self._orphans: dict[str, None] = {}
-        self._is_unsorted = False
+        self._has_orphans = False
         self._connect(self._declare())
 
     def __repr__(self) -> str:
@@ -76,11 +90,15 @@ class Graph:
     def _declare(self) -> list[Node]:
         """Create every node and value, so that names resolve whatever the order."""
         values = self.values
-        for name in self.input_names:
+        for name in map(_declared_name, self.proto.input):
+            if not name or name in values:
+                raise self._defined_twice(name)
             values[name] = Value(self, name)
         if isinstance(self.proto, GraphProto):
             for tensor in self.proto.initializer:
                 name = tensor.name
+                if not name:
+                    continue  # nothing can read it
                 value = values.get(name)
                 if value is None:
                     value = values[name] = Value(self, name)
@@ -88,7 +106,12 @@ class Graph:
                     raise self._defined_twice(name)
                 value.initializer = tensor
             for sparse in self.proto.sparse_initializer:
-                values.setdefault(sparse.values.name, Value(self, sparse.values.name))
+                name = sparse.values.name
+                value = values.get(name)
+                if value is None:
+                    values[name] = Value(self, name)
+                elif value.initializer is not None:
+                    raise self._defined_twice(name)
         nodes = []
         for proto in self.proto.node:
             node = Node(None, proto)
@@ -113,6 +136,8 @@ class Graph:
         for name in self.output_names:
             value = self.resolve(name, "returns")
             value.output_of = (*value.output_of, self)
+            if value.producer is not None and value.producer.graph is None:
+                value.graph._is_unsorted = True
         if isinstance(self.proto, GraphProto) and self.proto.quantization_annotation:
             for annotation in self.proto.quantization_annotation:
                 self.pin(entry.value for entry in annotation.quant_parameter_tensor_names)
@@ -137,7 +162,7 @@ class Graph:
                 value.graph._is_unsorted = True
             inputs.append(value)
         node.inputs = tuple(inputs)
-        if node.op_type in GRAPH_OPERATORS or node.domain:
+        if may_have_bodies(node.op_type, node.domain):
             bodies = []
             for attribute in proto.attribute:
                 if attribute.HasField("g"):
@@ -147,8 +172,9 @@ class Graph:
         node.graph = self
 
     def _defined_twice(self, name: str) -> InvalidModelError:
+        problem = f"defines {name!r} twice" if name else "has an input without a name"
         return InvalidModelError(
-            f"graph {self.proto.name!r} defines {name!r} twice: every value needs a name of its own"
+            f"graph {self.proto.name!r} {problem}: every value needs a name of its own"
         )
 
     def pin(self, names: Iterable[str]) -> None:
@@ -207,9 +233,9 @@ class Graph:
         """The opset version of each domain; ONNX's own is ""."""
         if self.outer is not None:
             return self.outer.opset_imports
-        function = isinstance(self.proto, FunctionProto)
-        imports = (self.proto if function else self.model.proto).opset_import
-        return {"" if e.domain == "ai.onnx" else e.domain: e.version for e in imports}
+        if isinstance(self.proto, FunctionProto):
+            return {domain_of(each.domain): each.version for each in self.proto.opset_import}
+        return self.model.opset_imports
 
     def recorded_types(self) -> dict[str, TypeProto]:
         """The types the file records: hints, which inference may contradict."""
@@ -231,13 +257,30 @@ class Graph:
         )
 
     def sees(self, value: Value) -> bool:
-        """Whether nodes of this graph may read *value*: it is here or in an enclosing graph."""
+        """Whether nodes of this graph may read *value*: it is, still, here or in one around it."""
         graph: Graph | None = self
-        while graph is not None:
-            if graph is value.graph:
-                return True
+        while graph is not None and graph is not value.graph:
             graph = graph.outer
-        return False
+        return graph is not None and graph.values.get(value.name) is value
+
+    def owner_in(self, graph: Graph) -> Node:
+        """The node of *graph* that this body belongs to, at whatever depth."""
+        assert self.owner is not None
+        return self.owner.holder_in(graph)
+
+    def nested(self) -> Iterator[Graph]:
+        """The graphs inside this one, bodies before what encloses them, and then itself."""
+        for node in self:
+            for body in node.subgraphs:
+                yield from body.nested()
+        yield self
+
+    def captured(self) -> dict[Value, None]:
+        """The values from around this graph that it, or a body in it, reads or returns."""
+        graphs = dict.fromkeys(self.nested())
+        read = (value for graph in graphs for node in graph for value in node.inputs)
+        returned = (value for graph in graphs for value in graph.outputs)
+        return {v: None for v in (*read, *returned) if v is not None and v.graph not in graphs}
 
     # Editing
 
@@ -245,60 +288,48 @@ class Graph:
         """Let *new* stand wherever *old* stood, and drop what nothing needs any more.
 
         True if it was done.  False, and nothing happens, if *old* is an output of the graph that
-        *new* cannot be, or if the model's checker finds that they differ.  *new* may be computed
-        from *old*, which is how one inserts nodes after a value.
+        *new* cannot be, if one of them is not there any more, or if the model's checker finds that
+        they differ.  *new* may be computed from *old*, which is how one inserts nodes after a
+        value: what *new* is computed by goes on reading *old*.
 
         A value just created takes over the old name, so nodes that read it keep their bytes and
         whatever is known of its type stays known.  Passes never delete: what becomes dead goes
         with the replacement, and only that.
         """
-        if old is new or not old.graph.sees(new):
+        home = old.graph
+        if old is new or not home.sees(old) or not home.sees(new):
             return False
         if old.is_output and (
-            old.producer is None
-            or new.producer is None
-            or new.is_output
-            or new.graph is not old.graph
+            old.producer is None or new.producer is None or new.is_output or new.graph is not home
         ):
+            return False
+        source = old.producer if new.graph is home else home.owner_in(new.graph)
+        makers = order.upstream(new, source)
+        if new.graph is not home and source in makers:
+            return False
+        readers = [node for node in old.consumers if node.holder_in(home) not in makers]
+        returns = tuple(g for g in old.output_of if g is home or g.owner_in(home) not in makers)
+        if old.is_used and not readers and not returns:
             return False
         if self.model.checker is not None and not self.model.checker(old, new):
             return False
-        takes_name = old.is_output or (
-            not new.is_used
-            and not new.is_input
-            and old.producer is not None
-            and new.graph is old.graph
+        takes_name = bool(returns) or (
+            not new.is_used and not new.is_input and old.producer is not None and new.graph is home
         )
-        if new.known is None:
-            new.known = old.known
-        exempt = self._made_from(new)
-        for node in [node for node in old.consumers if node not in exempt]:
+        self.model.inference.inherit(old, new)
+        for node in readers:
             for index, value in enumerate(node.inputs):
                 if value is old:
                     node.set_input(index, new)
+        if returns:
+            new.output_of = returns
+            old.output_of = tuple(graph for graph in old.output_of if graph not in returns)
+            home._is_unsorted |= any(graph is not home for graph in returns)
         if takes_name:
-            name, spare = old.name, new.name
-            old.output_of, new.output_of = (), old.output_of
-            old.rename(f"{name}~")
-            new.rename(name)
-            old.rename(spare)
-        new.graph._is_edit_done = True
-        self.touch()
-        self.sweep([old])
+            old.swap_names(new)
+        home.touch()
+        home.sweep([old])
         return True
-
-    def _made_from(self, new: Value) -> dict[Node, None]:
-        """The nodes just added that *new* is computed by: they go on reading what it replaces."""
-        exempt: dict[Node, None] = {}
-        stack = [new.producer]
-        while stack:
-            node = stack.pop()
-            if node is None or node in exempt or node.graph is None:
-                continue
-            if node.graph is new.graph and (node is new.producer or node in node.graph._recent):
-                exempt[node] = None
-                stack.extend(value.producer for value in node.inputs if value is not None)
-        return exempt
 
     def add_node(
         self,
@@ -315,21 +346,36 @@ class Graph:
 
         *like* lends its name, its metadata and those attributes not given here; an attribute given
         as None is left out.
+
+        Raises `InvalidModelError` if an input is out of sight: inside a body, or not there any
+        more.
         """
+        domain = domain_of(domain)
+        inputs = list(inputs)
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        for read in inputs:
+            if read is not None:
+                self.expect(read)
+                self.uncover(read)
         self.import_opset(domain)
-        proto = self.proto.node.add(op_type=op_type, domain=domain)
-        version = self.opset_imports.get(domain, 1)
+        version = self.opset_imports[domain]
+        made = [
+            make_attribute(name, value, op_type, domain, version)
+            for name, value in attributes.items()
+            if value is not None
+        ]
+        proto = self.proto.node.add(op_type=op_type)
+        if domain:
+            proto.domain = domain
         if like is not None:
             proto.name = like.proto.name
             proto.doc_string = like.proto.doc_string
             proto.attribute.extend(a for a in like.proto.attribute if a.name not in attributes)
             proto.metadata_props.extend(like.proto.metadata_props)
-        for name, value in attributes.items():
-            if value is not None:
-                proto.attribute.append(make_attribute(name, value, op_type, domain, version))
-        inputs = list(inputs)
-        while inputs and inputs[-1] is None:
-            inputs.pop()
+            if (like.domain, like.op_type) == (domain, op_type):
+                proto.overload = like.proto.overload
+        proto.attribute.extend(made)
         proto.input.extend(value.name if value is not None else "" for value in inputs)
         proto.output.extend(self.model.fresh_name(op_type) for _ in range(outputs))
         return self.adopt(proto, before)
@@ -339,21 +385,29 @@ class Graph:
         node = Node(None, proto)
         node.outputs = tuple(Value(self, name, node) for name in proto.output)
         for value in node.outputs:
+            if value.name in self.values:
+                raise self._defined_twice(value.name)
             if value.name:
                 self.values[value.name] = value
                 self.model.names.add(value.name)
         self._attach(node)
-        for value in node.inputs:
-            if value is not None:
-                self.uncover(value)
-        if self._is_edit_done:
-            self._recent.clear()
-            self._is_edit_done = False
-        self._recent[node] = None
         self._fresh[node] = None
         self._link(node, before)
+        self._check_order(node)
         self.touch(node)
+        self.model.forget_function_operators()
         return node
+
+    def _check_order(self, node: Node) -> None:
+        """Note if a node comes before what it reads."""
+        if node.subgraphs or any(
+            value is not None and value.producer is not None and not value.is_ahead_of(node)
+            for value in node.inputs
+        ):
+            graph: Graph | None = self
+            while graph is not None:
+                graph._is_unsorted = True
+                graph = graph.outer
 
     def constant(self, array: npt.ArrayLike, name: str = "constant") -> Value:
         """A new constant: an initializer or, since functions have none, a Constant node."""
@@ -361,17 +415,37 @@ class Graph:
         tensor = from_array(np.asarray(array), fresh, self.model.scratch)
         return self.add_tensor(tensor)
 
-    def add_tensor(self, tensor: TensorProto) -> Value:
-        """A new constant from its protobuf, which is copied; its name must be free."""
+    def add_tensor(self, tensor: TensorProto, name: str | None = None) -> Value:
+        """A new constant from its protobuf, which is copied; its name, or *name*, must be free."""
         if isinstance(self.proto, FunctionProto):
             return self.add_node("Constant", (), before=self._first, value=tensor).output
+        name = name or tensor.name
+        if name in self.values:
+            raise self._defined_twice(name)
         proto = self.proto.initializer.add()
         proto.CopyFrom(tensor)
-        value = self.values[tensor.name] = Value(self, tensor.name)
+        proto.name = name
+        value = self.values[name] = Value(self, name)
         value.initializer = proto
-        self.model.names.add(tensor.name)
+        self.model.names.add(name)
         self.touch()
         return value
+
+    def add_sparse_tensor(self, tensor: SparseTensorProto, name: str) -> Value:
+        """A new sparse initializer or, in a function, Constant node; the protobuf is copied."""
+        if isinstance(self.proto, FunctionProto):
+            return self.add_node("Constant", (), before=self._first, sparse_value=tensor).output
+        proto = self.proto.sparse_initializer.add()
+        proto.CopyFrom(tensor)
+        proto.values.name = name
+        value = self.values[name] = Value(self, name)
+        self.touch()
+        return value
+
+    def sparse_tensor(self, value: Value) -> SparseTensorProto | None:
+        """The sparse initializer that *value* is, if it is one."""
+        found = getattr(self.proto, "sparse_initializer", ())
+        return next((tensor for tensor in found if tensor.values.name == value.name), None)
 
     def prune(self) -> int:
         """Remove the nodes no output depends on; return how many there were.
@@ -423,28 +497,31 @@ class Graph:
             return
         if self.values.get(value.name) is value:
             del self.values[value.name]
-            self._orphans[value.name] = None
+            self._has_orphans = True
             self.touch()
 
-    def dissolve(self) -> None:
-        """Let go of everything outside that this graph's nodes read; it is of no use afterwards."""
-        for node in list(self):
-            _release(node)
-        for value in self.outputs:
-            value.output_of = tuple(graph for graph in value.output_of if graph is not self)
+    def import_opset(self, domain: str, version: int | None = None) -> None:
+        """Make sure nodes of this graph may call operators of *domain*.
 
-    def import_opset(self, domain: str, version: int = 1) -> None:
-        """Make sure nodes of this graph may call operators of *domain*."""
+        One that is not imported yet comes at *version*; by default at that which the model imports
+        elsewhere, else at 1.
+        """
+        domain = domain_of(domain)
         if domain in self.opset_imports:
             return
-        graph = self
-        while graph.outer is not None:
-            graph = graph.outer
-        proto = graph.proto if isinstance(graph.proto, FunctionProto) else graph.model.proto
-        proto.opset_import.add(domain=domain, version=version)
-        graph.opset_imports[domain] = version
-        if isinstance(graph.proto, FunctionProto):
-            self.model.graph.import_opset(domain, version)
+        root = self
+        while root.outer is not None:
+            root = root.outer
+        main = self.model.opset_imports
+        if version is None:
+            version = main.get(domain, 1)
+        if isinstance(root.proto, FunctionProto):
+            root.proto.opset_import.add(domain=domain, version=version)
+            root.opset_imports[domain] = version
+        if domain not in main:
+            self.model.proto.opset_import.add(domain=domain, version=version)
+            main[domain] = version
+        self.model.edits += 1
 
     def decline(self, reason: str) -> None:
         """Note why a pass left something alone, for the report."""
@@ -459,6 +536,14 @@ class Graph:
             entry = entries.get(PROVENANCE) or node.proto.metadata_props.add(key=PROVENANCE)
             entry.value = self.model.running
 
+    def expect(self, value: Value) -> None:
+        """Raise `InvalidModelError` unless nodes of this graph may read *value*."""
+        if not self.sees(value):
+            raise InvalidModelError(
+                f"nodes of graph {self.proto.name!r} cannot read {value.name!r}: "
+                "it has left the model, or belongs to another graph"
+            )
+
     def rename_declarations(self, value: Value, name: str) -> None:
         """Rename a value where bodies declare it: their inputs and outputs go by position."""
         bodies = [(graph, "output") for graph in value.output_of if graph.outer is not None]
@@ -469,6 +554,23 @@ class Graph:
                 if declaration.name == value.name:
                     declaration.name = name
             graph.__dict__.pop("input_names", None)
+
+    def rename_references(self, value: Value, name: str) -> None:
+        """Rename a value where something other than nodes, inputs and outputs refers to it."""
+        if not isinstance(self.proto, GraphProto):
+            return
+        for info in self.proto.value_info:
+            if info.name == value.name:
+                info.name = name
+        for sparse in self.proto.sparse_initializer:
+            if sparse.values.name == value.name:
+                sparse.values.name = name
+        for annotation in self.proto.quantization_annotation:
+            if annotation.tensor_name == value.name:
+                annotation.tensor_name = name
+            for entry in annotation.quant_parameter_tensor_names:
+                if entry.value == value.name:
+                    entry.value = name
 
     def uncover(self, value: Value) -> None:
         """Rename whatever hides *value* from a node of this graph that now reads it by name."""
@@ -493,6 +595,14 @@ class Graph:
         else:
             self._last = node
         self._length += 1
+        if previous is None:
+            node._position = before._position - _GAP if before is not None else 0
+        elif before is None:
+            node._position = previous._position + _GAP
+        else:
+            node._position = (previous._position + before._position) // 2
+            if node._position == previous._position:
+                self._relink(list(self))
 
     def _unlink(self, node: Node) -> None:
         before, after = node._previous, node._next
@@ -509,19 +619,25 @@ class Graph:
         self._length -= 1
         self.touch()
 
-    def _relink(self, nodes: Iterable[Node]) -> None:
+    def _relink(self, nodes: list[Node]) -> None:
         self._first = self._last = None
         self._length = 0
         for node in nodes:
             self._link(node, before=None)
 
-    def commit(self) -> None:
+    def settle(self) -> None:
         """Put the protobuf's nodes in graph order, and drop whatever has left the graph."""
         if self._is_dirty:
             order.settle(self)
             self._is_dirty = False
+            self._has_orphans = False
+
+    def commit(self) -> None:
+        """Settle, and end the edit: nodes made by it are like any other from here on."""
+        self.settle()
+        if self._fresh:
+            order.name_apart(self, self._fresh)
             self._fresh.clear()
-            self._orphans.clear()
 
 
 def _declared_name(declaration: ValueInfoProto | str) -> str:
@@ -532,16 +648,14 @@ def _declared_name(declaration: ValueInfoProto | str) -> str:
 def _release(node: Node) -> list[Value]:
     """Let go of all a departing node and its bodies read; return what lives outside of them."""
     released: dict[Value, None] = {}
-    leaving = [node]
-    while leaving:
-        node = leaving.pop()
-        for value in node.inputs:
+    graphs = {body: None for each in node.subgraphs for body in each.nested()}
+    for leaving in (node, *(inner for body in graphs for inner in body)):
+        for value in leaving.inputs:
             if value is not None:
-                value.consumers.pop(node, None)
+                value.consumers.pop(leaving, None)
                 released[value] = None
-        for body in node.subgraphs:
-            leaving.extend(body)
-            for value in body.outputs:
-                value.output_of = tuple(graph for graph in value.output_of if graph is not body)
-                released[value] = None
-    return list(released)
+    for body in graphs:
+        for value in body.outputs:
+            value.output_of = tuple(graph for graph in value.output_of if graph is not body)
+            released[value] = None
+    return [value for value in released if value.graph not in graphs]

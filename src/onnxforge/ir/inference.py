@@ -7,8 +7,9 @@ nothing is inferred twice.  What the file records is a hint, and never enters he
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from onnx import TensorProto, TypeProto
@@ -47,9 +48,10 @@ class Inference:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        # What ONNX inferred of the model as a whole.  Values keep, or take over, the name under
-        # which they are found here, and no name is ever given to something else.
-        self._types: dict[Graph, dict[str, TypeProto]] | None = None
+        # What ONNX inferred of the model as a whole, before values were made or renamed.
+        self._types: dict[Value, TypeProto] | None = None
+        # What is known of values that new ones stand for.
+        self._inherited: dict[Value, Known] = {}
 
     def known(self, value: Value) -> Known:
         """What is known of *value*."""
@@ -59,10 +61,18 @@ class Inference:
             self._infer(value)
         return value.known or _NOTHING
 
-    def _infer_model(self) -> dict[Graph, dict[str, TypeProto]]:
+    def inherit(self, old: Value, new: Value) -> None:
+        """Let what is known of *old* hold of *new*, where inferring *new* tells less."""
+        if self._types is None or new in self._types or new.known is not None:
+            return
+        known = old.known or self._inherited.get(old) or _of(self._types.get(old))
+        if known.type is not None:
+            self._inherited[new] = known
+
+    def _infer_model(self) -> dict[Value, TypeProto]:
         model = self._model
-        inferred = shapes.infer_model(model.commit(), model.folder)
-        found = {model.graph: inferred.graph}
+        inferred = shapes.infer_model(model.settle(), model.folder)
+        found = _by_value(model.graph, inferred.graph)
         todo: list[tuple[Graph, shapes.GraphPath]] = [(model.graph, ())]
         while todo:
             graph, path = todo.pop()
@@ -71,7 +81,7 @@ class Inference:
                 if node.subgraphs:
                     paths = _bodies(node, path, position[id(node.proto)])
                     for body, inner in zip(node.subgraphs, paths, strict=True):
-                        found[body] = inferred.subgraphs.get(inner, {})
+                        found |= _by_value(body, inferred.subgraphs.get(inner, {}))
                         todo.append((body, inner))
         return found
 
@@ -85,7 +95,8 @@ class Inference:
             node = stack[-1]
             types = self._types_of(node)
             if types is None or not all(map(_is_complete, types)):
-                missing = [v for v in node.inputs if v is not None and v.known is None]
+                read = chain(node.inputs, *(body.captured() for body in node.subgraphs))
+                missing = [v for v in read if v is not None and v.known is None]
                 for needed in missing:
                     if needed.producer is None:
                         needed.known = self._source(needed)
@@ -103,18 +114,15 @@ class Inference:
         """What is known of an input or an initializer."""
         tensor = value.initializer
         if tensor is None or value.is_input:
-            type = (self._types or {}).get(value.graph, {}).get(value.name)
-            return Known(shapes.shape_of(type), shapes.dtype_of(type), None, type)
+            return _of((self._types or {}).get(value))
         dims = tuple(tensor.dims)
         type = shapes.tensor_type(tensor.data_type, dims)
         return Known(dims, tensor.data_type, _contents(value), type)
 
     def _types_of(self, node: Node) -> list[TypeProto | None] | None:
         """What ONNX inferred of a node's outputs with the whole model; None if it was not there."""
-        types = (self._types or {}).get(node.graph) if node.graph is not None else None
-        if types is None or not any(value.name in types for value in node.outputs):
-            return None
-        return [types.get(value.name) for value in node.outputs]
+        found = [(self._types or {}).get(value) for value in node.outputs]
+        return found if any(type is not None for type in found) else None
 
     def _infer_node(self, node: Node) -> list[TypeProto | None]:
         if node.graph is None:
@@ -128,17 +136,16 @@ class Inference:
                 types[value.name] = value.known.type
             if value.is_constant and value.known.value is not None and value.tensor is not None:
                 data[value.name] = value.tensor
-        for value in _captured(node):
-            known = self.known(value)
-            if known.type is not None:
-                types[value.name] = known.type
+        for value in chain.from_iterable(body.captured() for body in node.subgraphs):
+            if value.known is not None and value.known.type is not None:
+                types[value.name] = value.known.type
         ir_version = self._model.proto.ir_version
         found = shapes.infer_node(node.proto, types, data, node.graph.opset_imports, ir_version)
         return [found.get(value.name) for value in node.outputs]
 
     def _forward(self, node: Node, types: list[TypeProto | None]) -> None:
         """Combine what ONNX infers about a node's outputs with what symbols tell."""
-        known = [Known(shapes.shape_of(t), shapes.dtype_of(t), None, t) for t in types]
+        known = [_of(type) for type in types]
         if node.domain or node.has_references:
             pass
         elif node.op_type == "Constant":
@@ -153,7 +160,30 @@ class Inference:
                 values = shapes.propagate(*given)
                 known = [replace(k, value=v) for k, v in zip(known, values, strict=True)]
         for output, each in zip(node.outputs, known, strict=True):
-            output.known = each
+            inherited = self._inherited.pop(output, None)
+            output.known = each if inherited is None else _completed(each, inherited)
+
+
+def _of(type: TypeProto | None) -> Known:
+    return Known(shapes.shape_of(type), shapes.dtype_of(type), None, type)
+
+
+def _by_value(graph: Graph, types: Mapping[str, TypeProto]) -> dict[Value, TypeProto]:
+    return {graph.values[name]: type for name, type in types.items() if name in graph.values}
+
+
+def _completed(known: Known, inherited: Known) -> Known:
+    """What is known, and what *inherited* adds to it if the two agree."""
+    if known.type is None:
+        return inherited
+    if inherited.type is None or shapes.contradicts(inherited.type, known.type):
+        return known
+    if known.dtype is None and known.shape is None:
+        return replace(inherited, value=known.value or inherited.value)
+    known = replace(
+        known, dtype=known.dtype or inherited.dtype, value=known.value or inherited.value
+    )
+    return _refined(known, inherited.shape)
 
 
 def _is_complete(type: TypeProto | None) -> bool:
@@ -198,17 +228,6 @@ def _contents(value: Value) -> ShapeValue | None:
         return shapes.value_of(value.numpy()) if value.is_constant else None
     except OnnxForgeError:  # unreadable data is for whoever needs it to complain about
         return None
-
-
-def _captured(node: Node) -> Iterator[Value]:
-    """The values the bodies of a node read from outside."""
-    graphs = list(node.subgraphs)
-    while graphs:
-        graph = graphs.pop()
-        for inner in graph:
-            yield from (v for v in inner.inputs if v is not None and v.graph is node.graph)
-            graphs += inner.subgraphs
-        yield from (value for value in graph.outputs if value.graph is node.graph)
 
 
 def _bodies(node: Node, path: shapes.GraphPath, index: int) -> list[shapes.GraphPath]:

@@ -11,12 +11,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnx import FunctionProto, ModelProto
+from onnx import FunctionProto, GraphProto, ModelProto
 
 from onnxforge import storage
 from onnxforge.ir.graph import Graph
 from onnxforge.ir.inference import Inference
-from onnxforge.ir.operators import PURE, RANDOM, UNKNOWN, Operator
+from onnxforge.ir.operators import PURE, RANDOM, UNKNOWN, Operator, domain_of
 from onnxforge.ir.value import Value
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Model:
         self.scratch = storage.Scratch()
         self._borrowed: tuple[storage.Scratch, ...] = ()
         self._original: bytes | None = None
+        self._definitions: dict[tuple[str, str, str], FunctionProto] = {}
         self._counter = 0
 
     def __repr__(self) -> str:
@@ -81,10 +82,12 @@ class Model:
             functions = [Graph(self, function) for function in self.proto.functions]
             graph = Graph(self, self.proto.graph)
         for info in self.proto.training_info:
-            for each in (info.initialization, info.algorithm):
-                graph.pin(name for node in each.node for name in node.input)
             for binding in (*info.initialization_binding, *info.update_binding):
-                graph.pin((binding.key,))
+                graph.pin((binding.key, binding.value))
+            for each in (info.initialization, info.algorithm):
+                mentioned = _names_in(each)
+                graph.pin(mentioned)
+                self.names.update(mentioned)
         return graph, functions
 
     @property
@@ -100,7 +103,12 @@ class Model:
     def graphs(self) -> Iterator[Graph]:
         """Every graph of the model: functions first, and bodies before what encloses them."""
         for root in (*self.functions, self.graph):
-            yield from _with_bodies(root)
+            yield from root.nested()
+
+    @cached_property
+    def opset_imports(self) -> dict[str, int]:
+        """The opset version of each domain that the main graph uses; ONNX's own is ""."""
+        return {domain_of(each.domain): each.version for each in self.proto.opset_import}
 
     @cached_property
     def inference(self) -> Inference:
@@ -112,29 +120,44 @@ class Model:
         """What may be done with calls of the model's own functions, by domain and name."""
         if self._function_operators is None:
             self._function_operators = {}
-            for function in self.functions:
-                assert function.operator is not None
-                # Meanwhile a call of itself, which ONNX forbids, is the worst.
-                self._function_operators[function.operator] = UNKNOWN
-            for function in self.functions:
-                assert function.operator is not None
-                inner = [node.operator for node in function]
-                effects = any(each.effects for each in inner)
-                random = not all(each.deterministic for each in inner)
-                known = UNKNOWN if effects else RANDOM if random else PURE
-                self._function_operators[function.operator] = known
+            operators = [f.operator for f in self.functions if f.operator is not None]
+            # The worst is assumed, of calls of itself for good, until nothing better comes of it.
+            self._function_operators = dict.fromkeys(operators, UNKNOWN)
+            while (found := self._judged()) != self._function_operators:
+                self._function_operators = found
         return self._function_operators
 
+    def _judged(self) -> dict[tuple[str, str], Operator]:
+        """What the functions are, given what `_function_operators` says of those they call."""
+        found: dict[tuple[str, str], Operator] = {}
+        for function in self.functions:
+            assert function.operator is not None
+            inner = [node.operator for node in function]
+            inner += [found[function.operator]] if function.operator in found else []
+            effects = any(each.effects for each in inner)
+            random = not all(each.deterministic for each in inner)
+            found[function.operator] = UNKNOWN if effects else RANDOM if random else PURE
+        return found
+
     _function_operators: dict[tuple[str, str], Operator] | None = None
+
+    def forget_function_operators(self) -> None:
+        """Note that a function may do something else now."""
+        self._function_operators = None
 
     def define(self, function: FunctionProto) -> bool:
         """Add a function: the body of a custom operator.
 
         True if the model has it now; False if the model has another one of that name.
         """
+        key = (function.domain, function.name, function.overload)
         for known in self.functions:
-            if known.operator == (function.domain, function.name):
-                return bool(known.proto == function)
+            assert isinstance(known.proto, FunctionProto)
+            if (known.proto.domain, known.proto.name, known.proto.overload) == key:
+                # Passes may have improved the body since it was defined.
+                given = self._definitions.get(key, known.proto)
+                return _essence(given) == _essence(function)
+        self._definitions[key] = FunctionProto.FromString(function.SerializeToString())
         proto = self.proto.functions.add()
         proto.CopyFrom(function)
         # Functions came with version 8 of the format.
@@ -160,6 +183,7 @@ class Model:
         """
         proto = self.commit().graph
         initialized = {tensor.name for tensor in proto.initializer}
+        initialized |= {sparse.values.name for sparse in proto.sparse_initializer}
         kept = [info for info in proto.input if info.name not in initialized]
         frozen = len(proto.input) - len(kept)
         if frozen:
@@ -168,17 +192,38 @@ class Model:
             # Before version 4 of the format every initializer had to be an input.
             self.proto.ir_version = max(self.proto.ir_version, 4)
             self.graph.__dict__.pop("input_names", None)
+            for name in initialized:
+                self.graph.values[name].known = None
             self.edits += 1
         return frozen
 
     # Leaving
+
+    def settle(self) -> ModelProto:
+        """The protobuf as it stands, perhaps in the middle of an edit."""
+        if self.edits and "_views" in self.__dict__:
+            for graph in self.graphs():
+                graph.settle()
+        return self.proto
 
     def commit(self) -> ModelProto:
         """The protobuf, brought up to date with all edits.  Large payloads are not in it."""
         if self.edits and "_views" in self.__dict__:
             for graph in self.graphs():
                 graph.commit()
+            self._raise_ir_version()
         return self.proto
+
+    def _raise_ir_version(self) -> None:
+        """Keep to the format: before its version 4 every initializer had to be an input."""
+        if self.proto.ir_version < 4 and any(
+            value.initializer is not None and not value.is_input
+            for graph in self.graphs()
+            for value in graph.values.values()
+        ):
+            self.proto.ir_version = 4
+            if not self.proto.opset_import:  # until version 3 that meant opset 1
+                self.proto.opset_import.add(version=1)
 
     def copy(self) -> Model:
         """An independent model; the weights on disk are shared, not copied."""
@@ -238,11 +283,31 @@ def load(path: str | PathLike[str]) -> Model:
     return Model.load(path)
 
 
-def _with_bodies(graph: Graph) -> Iterator[Graph]:
-    for node in graph:
-        for body in node.subgraphs:
-            yield from _with_bodies(body)
-    yield graph
+def _names_in(graph: GraphProto) -> dict[str, None]:
+    """Every name that a graph or its bodies mention."""
+    names: dict[str, None] = {}
+    pending = [graph]
+    for each in pending:
+        for info in (*each.input, *each.output, *each.initializer):
+            names[info.name] = None
+        for node in each.node:
+            names |= dict.fromkeys((*node.input, *node.output))
+            for attribute in node.attribute:
+                pending += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+    names.pop("", None)
+    return names
+
+
+def _essence(function: FunctionProto) -> FunctionProto:
+    """The function without imports of domains that it does not use."""
+    copy = FunctionProto()
+    copy.CopyFrom(function)
+    del copy.opset_import[:]
+    used = {node.domain for node in function.node}
+    for entry in sorted(function.opset_import, key=lambda entry: entry.domain):
+        if entry.domain in used:
+            copy.opset_import.add().CopyFrom(entry)
+    return copy
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class Node:
 
     __slots__ = (
         "_next",
+        "_position",
         "_previous",
         "domain",
         "graph",
@@ -59,13 +60,14 @@ class Node:
         self.graph = graph
         self.proto = proto
         self.op_type: str = proto.op_type
-        domain = proto.domain
-        self.domain: str = "" if domain == "ai.onnx" else domain
+        self.domain: str = operators.domain_of(proto.domain)
         self.inputs: tuple[Value | None, ...] = ()
         self.outputs: tuple[Value, ...] = ()
         self.subgraphs: tuple[Graph, ...] = ()
         self._previous: Node | None = None
         self._next: Node | None = None
+        # Grows along the graph, unless that is out of order.
+        self._position = 0
 
     def __repr__(self) -> str:
         return f"{', '.join(self.proto.output)} = {self.op_type}({', '.join(self.proto.input)})"
@@ -114,6 +116,8 @@ class Node:
     def operator(self) -> Operator:
         """What may be done with the node, its bodies and the function it calls included."""
         known = self._operator()
+        if self.op_type == "Dropout" and not self.domain and self.input(2) is not None:
+            known = operators.RANDOM  # unless it turns out not to be in training mode
         for graph in self.subgraphs:
             for node in graph:
                 inner = node.operator
@@ -123,15 +127,31 @@ class Node:
         return known
 
     def _operator(self) -> Operator:
-        if self.graph is not None and self.domain not in operators.PURE_DOMAINS:
+        if self.graph is not None and self.graph.model.proto.functions:
             called = self.graph.model.function_operators.get((self.domain, self.op_type))
             if called is not None:
                 return called
         return operators.lookup(self.op_type, self.domain)
 
+    def holder_in(self, graph: Graph) -> Node:
+        """The node of *graph* that is this one, or has it in its bodies."""
+        node = self
+        while node.graph is not graph:
+            assert node.graph is not None
+            assert node.graph.owner is not None
+            node = node.graph.owner
+        return node
+
     def set_input(self, index: int, value: Value | None) -> None:
-        """Let the node read *value* in place of its input at *index*."""
+        """Let the node read *value* in place of its input at *index*.
+
+        Raises `InvalidModelError` if *value* is out of the node's sight.
+        """
         assert self.graph is not None
+        if value is not None:
+            self.graph.expect(value)
+            if value.producer is not None and not value.is_ahead_of(self):
+                value.graph._is_unsorted = True
         old = self.inputs[index]
         self.inputs = (*self.inputs[:index], value, *self.inputs[index + 1 :])
         self.proto.input[index] = value.name if value is not None else ""

@@ -92,12 +92,27 @@ def _lookup(op_type: str, domain: str) -> Operator:
         return RANDOM if op_type in _MICROSOFT_RANDOM else PURE
     if op_type in _RANDOM:
         return RANDOM
-    if not domain and not onnx.defs.has(op_type):
-        return UNKNOWN  # a custom operator that sits in ONNX's own domain
+    if not onnx.defs.has(op_type, domain):
+        return UNKNOWN  # a custom operator that sits in one of ONNX's own domains
     return Operator(
         commutative=op_type in COMMUTATIVE and not domain,
         elementwise=op_type in ELEMENTWISE and not domain,
     )
+
+
+def domain_of(written: str) -> str:
+    """A domain as it is called here: ONNX's own, which has two names, is ""."""
+    return "" if written == "ai.onnx" else written
+
+
+@lru_cache(None)
+def may_have_bodies(op_type: str, domain: str) -> bool:
+    """Whether nodes of an operator may have graphs among their attributes."""
+    if not onnx.defs.has(op_type, domain):
+        return True
+    known = onnx.defs.get_schema(op_type, domain)
+    kinds = {_kind(declared) for declared in known.attributes.values()}
+    return not kinds.isdisjoint((AttributeProto.GRAPH, AttributeProto.GRAPHS))
 
 
 @lru_cache(None)

@@ -18,6 +18,7 @@ from onnxforge.errors import InvalidModelError
 if TYPE_CHECKING:
     from onnxforge.ir.graph import Graph
     from onnxforge.ir.node import Node
+    from onnxforge.ir.value import Value
 
 
 def topological(graph: Graph, nodes: list[Node]) -> list[Node]:
@@ -66,6 +67,22 @@ def dependencies(graph: Graph, node: Node) -> Iterator[Node]:
                     yield value.producer
 
 
+def upstream(value: Value, since: Node | None) -> dict[Node, None]:
+    """The nodes of its graph that *value* is computed by, back to the place of *since*.
+
+    What lies ahead of *since* cannot depend on it, if the graph is in order.
+    """
+    floor = since._position if since is not None and not value.graph._is_unsorted else None
+    found: dict[Node, None] = {}
+    stack = [value.producer] if value.producer is not None else []
+    while stack:
+        node = stack.pop()
+        if node not in found and (floor is None or node._position >= floor):
+            found[node] = None
+            stack.extend(dependencies(value.graph, node))
+    return found
+
+
 def _is_sorted(graph: Graph) -> bool:
     done: set[Node] = set()
     for node in graph:
@@ -84,7 +101,7 @@ def settle(graph: Graph) -> None:
     """Bring the protobuf of an edited graph up to date."""
     if not _is_sorted(graph):
         graph._relink(topological(graph, list(graph)))
-    _name_fresh_nodes(graph)
+    graph._is_unsorted = False
     position = {id(node.proto): index for index, node in enumerate(graph)}
     protos = graph.proto.node
     alive = list(protos)  # keeps every wrapper, and so every id, valid while sorting
@@ -93,9 +110,9 @@ def settle(graph: Graph) -> None:
     values = graph.values
     _keep(graph.proto.value_info, lambda info: info.name in values)
     if not isinstance(graph.proto, FunctionProto):
-        orphans = graph._orphans
-        if orphans:
-            _keep(graph.proto.initializer, lambda tensor: tensor.name not in orphans)
+        if graph._has_orphans:
+            kept = {id(value.initializer) for value in values.values()}
+            _keep(graph.proto.initializer, lambda tensor: not tensor.name or id(tensor) in kept)
         _keep(
             graph.proto.quantization_annotation,
             lambda annotation: annotation.tensor_name in values,
@@ -110,13 +127,13 @@ def _keep(field: Any, wanted: Callable[[Any], bool]) -> None:
         del field[kept:]
 
 
-def _name_fresh_nodes(graph: Graph) -> None:
+def name_apart(graph: Graph, fresh: Iterable[Node]) -> None:
     """Nodes born `like` another inherit its name; where that one lives on, they need their own."""
-    fresh: Iterable[Node] = [node for node in graph._fresh if node.proto.name]
-    if not fresh:
+    named = dict.fromkeys(node for node in fresh if node.proto.name)
+    if not named:
         return
-    taken = {node.proto.name for node in graph if node not in graph._fresh}
-    for node in fresh:
+    taken = {node.proto.name for node in graph if node not in named}
+    for node in named:
         if node.proto.name in taken:
             node.proto.name = graph.model.fresh_name(node.proto.name)
         taken.add(node.proto.name)

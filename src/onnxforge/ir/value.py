@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, TypeProto
 
-from onnxforge.errors import NotConstantError
+from onnxforge.errors import InterfaceError, NotConstantError
 from onnxforge.ir.operators import AttributeReference, python_value
 from onnxforge.storage import to_array
 
@@ -157,13 +157,34 @@ class Value:
         """The elements of a small integer tensor, with symbols, as far as they can be derived."""
         return self.graph.model.inference.known(self).value
 
+    def is_ahead_of(self, node: Node) -> bool:
+        """Whether a node produces the value ahead of *node*, or of that which *node* is inside."""
+        assert self.producer is not None
+        return self.producer._position < node.holder_in(self.graph)._position
+
     def rename(self, name: str) -> None:
-        """Give the value another name, wherever it is written."""
+        """Give the value another name, wherever it is written.
+
+        Raises `InterfaceError` if it is an input or output of the model or of a function.
+        """
         graph = self.graph
-        if graph.values.get(self.name) is self:
-            del graph.values[self.name]
-        graph.values[name] = self
+        if graph.outer is None and (self.is_input or graph in self.output_of):
+            raise InterfaceError(f"{self.name!r} is an input or output: its name is for callers")
+        graph.rename_references(self, name)
+        del graph.values[self.name]
+        self._take(name)
+        graph.touch()
+
+    def swap_names(self, other: Value) -> None:
+        """Exchange names with another value of the graph, whose outputs keep theirs."""
+        name, spare = self.name, other.name
+        self._take(spare)
+        other._take(name)
+
+    def _take(self, name: str) -> None:
+        graph = self.graph
         graph.rename_declarations(self, name)
+        graph.values[name] = self
         self.name = name
         if self.initializer is not None:
             self.initializer.name = name
@@ -175,3 +196,6 @@ class Value:
                     node.proto.input[index] = name
             if node.graph is not None and node.graph is not graph:
                 node.graph.uncover(self)
+        for body in self.output_of:
+            if body is not graph:
+                body.uncover(self)
