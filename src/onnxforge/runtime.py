@@ -44,12 +44,22 @@ class Session:
 
 
 def evaluate(
-    proto: ModelProto, feeds: Feeds | None = None, folder: Path | None = None
+    proto: ModelProto,
+    feeds: Feeds | None = None,
+    folder: Path | None = None,
+    *,
+    fallback: bool = True,
 ) -> list[Any]:
-    """The outputs of a model, in order.  Raises `EvaluationError` if nothing can compute them."""
+    """The outputs of a model, in order.  Raises `EvaluationError` if nothing can compute them.
+
+    Without *fallback* only ONNX Runtime may: the reference evaluator also answers where a model
+    fails, such as to a division by zero.
+    """
     try:
         return _OnnxRuntime(proto, folder).run(feeds or {})
     except EvaluationError as refusal:
+        if not fallback:
+            raise
         try:
             return _Reference(proto, folder).run(feeds or {})
         except EvaluationError as error:
