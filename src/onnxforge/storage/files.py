@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,7 +53,7 @@ def replace(files: Mapping[Path, Pieces], copies: Mapping[Path, Path]) -> None:
 
 
 def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
-    temporary = path.with_name(f".onnxforge-{secrets.token_hex(8)}")
+    temporary = path.with_name(f".onnxforge-{os.urandom(8).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     file = os.open(temporary, flags, 0o666)
     stack.callback(temporary.unlink, missing_ok=True)
