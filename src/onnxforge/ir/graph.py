@@ -263,6 +263,15 @@ class Graph:
             graph = graph.outer
         return graph is not None and graph.values.get(value.name) is value
 
+    def visible_names(self) -> set[str]:
+        """The names of the values here and in the graphs around."""
+        names: set[str] = set()
+        graph: Graph | None = self
+        while graph is not None:
+            names.update(graph.values)
+            graph = graph.outer
+        return names
+
     def owner_in(self, graph: Graph) -> Node:
         """The node of *graph* that this body belongs to, at whatever depth."""
         assert self.owner is not None
@@ -327,6 +336,8 @@ class Graph:
             home._is_unsorted |= any(graph is not home for graph in returns)
         if takes_name:
             old.swap_names(new)
+        if new.is_constant:
+            self.model.inference.look_again(new)
         home.touch()
         home.sweep([old])
         return True

@@ -69,6 +69,23 @@ class Inference:
         if known.type is not None:
             self._inherited[new] = known
 
+    def look_again(self, value: Value) -> None:
+        """Let what depends on *value*, which is constant now, be inferred anew where it was vague."""
+        if self._types is None:
+            return
+        pending = [value]
+        for each in pending:
+            for node in each.consumers:
+                for output in node.outputs:
+                    if output.known is None and output not in self._types:
+                        continue
+                    known = output.known or _of(self._types.get(output))
+                    if not _is_complete(known.type):
+                        self._types.pop(output, None)
+                        self._inherited[output] = known
+                        output.known = None
+                        pending.append(output)
+
     def _infer_model(self) -> dict[Value, TypeProto]:
         model = self._model
         inferred = shapes.infer_model(model.settle(), model.folder)

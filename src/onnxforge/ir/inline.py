@@ -29,8 +29,8 @@ def inline(
     """Copy *body*'s nodes into *graph*, ahead of *before*; return what its outputs became.
 
     *arguments* stand for the body's inputs, in order; *attributes* for the references in a
-    function's body.  Every copied value gets a name no other has, those of inner bodies too;
-    *body* itself stays as it is.
+    function's body.  Every copied value gets a name no other has; those of inner bodies do where
+    they would hide something.  *body* itself stays as it is.
 
     Raises `InvalidModelError`, before anything is copied, if a function's operators mean something
     else at the opset versions of *graph*, if *graph* cannot see what *body* reads from outside, or
@@ -62,13 +62,14 @@ def inline(
     names |= {
         value.name: fresh(value.name) for node in body for value in node.outputs if value.name
     }
+    taken = {*names.values(), *graph.visible_names()}
     defaults = {each.name: each for each in getattr(body.proto, "attribute_proto", ())}
     for node in body:
         proto = graph.proto.node.add()
         proto.CopyFrom(node.proto)
         if body.operator is not None:
             _bind(proto, defaults | dict(attributes or {}))
-        _rename(proto, names, fresh)
+        _rename(proto, names, lambda name: fresh(name) if name in taken else name)
         became.update(zip(node.outputs, graph.adopt(proto, before).outputs, strict=True))
     return [became.get(value, value) for value in body.outputs]
 
@@ -110,8 +111,8 @@ def _bind(node: NodeProto, given: Mapping[str, AttributeProto]) -> None:
                 attribute.name = name
 
 
-def _rename(node: NodeProto, names: Names, fresh: Callable[[str], str]) -> None:
-    """Rename what the node and its bodies read, write and define; inner values become *fresh*."""
+def _rename(node: NodeProto, names: Names, inner_name: Callable[[str], str]) -> None:
+    """Rename what the node and its bodies read and write; what bodies define, as *inner_name* says."""
     pending = [(node, names)]
     while pending:
         proto, names = pending.pop()
@@ -120,7 +121,7 @@ def _rename(node: NodeProto, names: Names, fresh: Callable[[str], str]) -> None:
                 field[index] = names.get(name, name)
         for attribute in proto.attribute:
             for body in _bodies(attribute):
-                inner = names | {name: fresh(name) for name in _defined(body) if name}
+                inner = names | {name: inner_name(name) for name in _defined(body) if name}
                 for named in _named(body):
                     named.name = inner.get(named.name, named.name)
                 for annotation in body.quantization_annotation:
