@@ -141,7 +141,8 @@ def _evaluated(region: Region, values: list[Value]) -> dict[Value, Array]:
 def _run(region: Region, values: list[Value]) -> dict[Value, Array]:
     """The arrays of *values*, by one session if it can be, else by as few as can be."""
     try:
-        results = evaluate(_model(region, values), folder=region.graph.model.folder)
+        folder = region.graph.model.folder
+        results = evaluate(_model(region, values), folder=folder, fallback=False)
     except OnnxForgeError as error:
         if len(values) > 1:
             middle = len(values) // 2
@@ -153,7 +154,7 @@ def _run(region: Region, values: list[Value]) -> dict[Value, Array]:
         if isinstance(array, np.ndarray) and _is_as_inferred(value, array):
             arrays[value] = array
         else:
-            region.graph.decline(f"{values[0].producer!r}: the result is not of the inferred type")
+            region.graph.decline(f"{value.producer!r}: the result is not of the inferred type")
     return arrays
 
 

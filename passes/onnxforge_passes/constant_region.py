@@ -72,11 +72,16 @@ class Region:
                     stack += output.consumers
 
     def _visit(self, node: Node) -> None:
-        if all(v is None or v in self._sizes or v.is_constant for v in node.inputs):
+        for value in node.inputs:
+            if value is not None and value not in self._sizes and not value.is_constant:
+                break
+        else:
             self._add(node)
-        elif not node.domain and (
-            node.op_type in ("Shape", "Size") or any(v in self._shapes for v in node.inputs)
-        ):
+            return
+        if (
+            node.op_type in ("Shape", "Size")
+            or (self._shapes and any(value in self._shapes for value in node.inputs))
+        ) and not node.domain:
             self._add_shape(node)
 
     def _add_shape(self, node: Node) -> None:

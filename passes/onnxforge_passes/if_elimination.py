@@ -4,7 +4,10 @@ from onnxforge import Builder, Graph, Node, Pass, inline
 
 
 class IfElimination(Pass):
-    """Put in place of an If whose condition is known the branch it takes."""
+    """Put in place of an If whose condition is known the branch it takes.
+
+    The condition is known if it is constant, or a comparison of sizes that are.
+    """
 
     def run(self, graph: Graph) -> int:
         """Inline the branches; return how many Ifs went."""
@@ -16,16 +19,14 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     taken = _condition(node)
     if taken is None or not any(value.is_used for value in node.outputs):
         return False
-    names = [each.name for each in node.proto.attribute if each.HasField("g")]
-    body = node.subgraphs[names.index("then_branch" if taken else "else_branch")]
-    if _has_sparse_initializer(body):
-        graph.decline("the branch has a sparse initializer")
-        return False
+    names = (each.name for each in node.proto.attribute if each.HasField("g"))
+    branches = dict(zip(names, node.subgraphs, strict=True))
+    body = branches["then_branch" if taken else "else_branch"]
     op = Builder(graph, before=node)
+    # To take the branch out again, should a checker refuse it.
     before = dict.fromkeys(graph) if graph.model.checker is not None else {}
-    pairs = list(zip(node.outputs, inline(graph, body, before=node), strict=True))
     replaced = []
-    for old, new in pairs:
+    for old, new in zip(node.outputs, inline(graph, body, before=node), strict=True):
         if new is None or not old.is_used:
             continue
         if old.is_output and (new.producer is None or new.is_output or new.graph is not graph):
@@ -47,7 +48,3 @@ def _condition(node: Node) -> bool | None:
         return bool(array.reshape(())) if array.size == 1 else None
     known = condition.contents.constants() if condition.contents is not None else None
     return bool(known[0]) if known is not None and len(known) == 1 else None
-
-
-def _has_sparse_initializer(body: Graph) -> bool:
-    return bool(getattr(body.proto, "sparse_initializer", ()))

@@ -183,6 +183,10 @@ def _gather_elements(call: Call) -> Sequence[Any]:
     return [np.take_along_axis(data[within], indices, axis)]
 
 
+# What exporters write for "to the end".
+_ENDLESS = 2**31 - 1
+
+
 @_kernel("Slice")
 def _slice(call: Call) -> Sequence[Any]:
     data = call[0]
@@ -194,9 +198,9 @@ def _slice(call: Call) -> Sequence[Any]:
     steps = call.numbers(4, "steps") or [1] * len(starts)
     cut = [slice(None)] * data.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if step < 0 and start < -data.shape[axis]:
-            # The specification clamps to the first element; its reference evaluator does not.
-            raise Undefined("a backward slice that starts ahead of the data")
+        if step < 0 and (start < -data.shape[axis] or end >= _ENDLESS):
+            # ONNX Runtime, the specification and its reference evaluator disagree.
+            raise Undefined("a backward slice from or to beyond the data")
         cut[axis] = slice(start, end, step)
     return [data[tuple(cut)]]
 
@@ -241,6 +245,8 @@ def _constant_of_shape(call: Call) -> Sequence[Any]:
 def _where(call: Call) -> Sequence[Any]:
     condition, left, right = call.operands
     _room(np.broadcast_shapes(condition.shape, left.shape, right.shape))
+    if left.dtype in _FLOATS and any((np.signbit(x) & (x == 0)).any() for x in (left, right)):
+        raise _Unsupported  # ONNX Runtime chooses 0.0 where it should be -0.0
     return [np.where(condition, left, right)]
 
 
@@ -257,7 +263,7 @@ _FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _is_integer(array: Array) -> bool:
-    return array.dtype.kind in "iu" and array.dtype.isbuiltin == 1
+    return array.dtype.kind in "iu"
 
 
 def _integers(arrays: list[Array]) -> list[Array]:
@@ -309,7 +315,11 @@ def _div(call: Call) -> Sequence[Any]:
 def _mod(call: Call) -> Sequence[Any]:
     left, right = _integers(_broadcast(call))
     _check_divisor(left, right)
-    return [np.fmod(left, right) if call.attribute("fmod") else np.mod(left, right)]
+    if not call.attribute("fmod"):
+        return [np.mod(left, right)]
+    if max(np.abs(x.astype(np.float64)).max(initial=0) for x in (left, right)) > 2**53:
+        raise Undefined("ONNX Runtime divides by way of double precision")
+    return [np.fmod(left, right)]
 
 
 def _check_divisor(left: Array, right: Array) -> None:
@@ -401,9 +411,13 @@ def _reduce(call: Call) -> Sequence[Any]:
     data, axes = _integers([call[0]])[0], call.numbers(1, "axes")
     if not axes and call.attribute("noop_with_empty_axes"):
         return [data]
-    reduce = _reductions[call.node.op_type].reduce
-    return [reduce(data, tuple(axes) if axes else None, data.dtype,
-                   keepdims=bool(call.attribute("keepdims")))]  # fmt: skip
+    over, keepdims = tuple(axes) if axes else None, bool(call.attribute("keepdims"))
+    ufunc = _reductions[call.node.op_type]
+    if ufunc in (np.add, np.multiply):
+        bound = ufunc.reduce(np.maximum(np.abs(data.astype(np.float64)), 1), None)
+        if bound > np.iinfo(data.dtype).max / 2:
+            raise Undefined("a reduction may overflow")
+    return [ufunc.reduce(data, over, data.dtype, keepdims=keepdims)]
 
 
 # Conversion

@@ -9,13 +9,20 @@ from onnxforge.storage import from_array
 from onnxforge.testing import check, model
 from onnxforge_passes.constant_folding import ConstantFolding
 
-X = "float[N,4] x"
-
 
 def folded(proto: ModelProto, **options: int) -> Model:
     result = Model(proto).copy()
     PassManager([ConstantFolding(**options)]).run(result)
     return result
+
+
+def assert_left_alone(proto: ModelProto, reason: str = "") -> None:
+    """Assert that nothing changes, of a model that cannot be run to compare."""
+    result = Model(proto).copy()
+    report = PassManager([ConstantFolding()]).run(result)
+    assert result.to_proto() == proto
+    given = [each for step in report.steps for each in step.declined]
+    assert not reason or any(reason in each for each in given), given
 
 
 def test_a_region_of_constants_becomes_one_constant() -> None:
@@ -166,22 +173,40 @@ def test_strings_fold() -> None:
     )
 
 
-def test_elements_of_eight_bits_of_float_fold_or_stay_but_never_lose_their_type() -> None:
+def test_eight_bit_floats_stay_where_the_runtime_hands_out_bare_bytes() -> None:
+    check(
+        ConstantFolding(),
+        before="""
+        g (float[4] x) => (float[4] y) <float s, float a = {0.0}> {
+            e = Cast<to = 17>(x)
+            z = Cast<to = 17>(a)
+            y = DequantizeLinear(e, s, z)
+        }
+        """,
+        declined="not of the inferred type",
+        opset=21,
+    )
+
+
+def test_bfloat16_constants_fold() -> None:
     result = check(
         ConstantFolding(),
         before="""
-        g (float8e4m3fn[4] x) => (float8e4m3fn[8] y) <float[4] a> {
-            b = Cast<to = 17>(a)
-            y = Concat<axis = 0>(x, b)
+        g (float[4] x) => (float[8] y) <float[4] a> {
+            b = Cast<to = 16>(a)
+            v = Cast<to = 16>(x)
+            c = Concat<axis = 0>(b, v)
+            y = Cast<to = 1>(c)
         }
         """,
         after="""
-        b = Cast<to=17>(*)
-        y = Concat<axis=0>(x, b)
+        v = Cast<to=16>(x)
+        c = Concat<axis=0>(*, v)
+        y = Cast<to=1>(c)
         """,
-        opset=21,
     )
-    assert result.graph.values["b"].dtype == TensorProto.FLOAT8E4M3FN
+    (value,) = result.graph.initializers
+    assert value.dtype == TensorProto.BFLOAT16
 
 
 # What stays, since it has no one value
@@ -206,8 +231,7 @@ def test_random_operators_stay(node: str) -> None:
             y = Add(x, d)
         }}
     """)
-    before = proto.SerializeToString()
-    assert folded(proto).to_proto().SerializeToString() == before
+    assert_left_alone(proto)
 
 
 def test_multinomial_stays() -> None:
@@ -292,29 +316,13 @@ def test_attributes_left_to_the_caller_of_a_function_are_not_known() -> None:
 
 
 def test_a_node_that_fails_stays_where_it_is() -> None:
-    check(
-        ConstantFolding(),
-        before="""
-        g (float[4] x, bool c) => (float[A] y) <float[2] w, int64[1] i = {5}> {
-            y = If (c) <
-                then_branch = t () => (float[A] p) { a = Gather(w, i)  p = Concat<axis=0>(a, x) },
-                else_branch = e () => (float[B] q) { q = Neg(x) }
-            >
-        }
-        """,
-        declined="Gather fails",
-        unchecked="",
-    ) if False else None
     proto = model("""
         g (float[4] x) => (float[A] y) <float[2] w, int64[1] i = {5}> {
             a = Gather(w, i)
             y = Concat<axis = 0>(a, x)
         }
     """)
-    subject = Model(proto).copy()
-    report = PassManager([ConstantFolding()]).run(subject)
-    assert subject.to_proto() == proto
-    assert any("Gather fails" in reason for step in report.steps for reason in step.declined)
+    assert_left_alone(proto, "Gather fails")
 
 
 def test_one_node_that_fails_does_not_keep_the_others() -> None:
@@ -342,7 +350,7 @@ def test_a_division_of_integers_by_zero_stays() -> None:
             y = Add(x, q)
         }
     """)
-    assert folded(proto).to_proto() == proto
+    assert_left_alone(proto, "divided by zero")
 
 
 def test_a_cast_that_the_target_type_does_not_hold_stays() -> None:
@@ -565,16 +573,12 @@ def test_a_small_result_folds_although_what_it_is_computed_from_stays() -> None:
             y = Add(x, e)
             m = ReduceMax<keepdims = 1>(e)
             z = Neg(m)
-            k = Exp(m)
-            w = Sub(y, k)
         }
         """,
         after="""
         e = Expand(*, *)
         y = Add(x, e)
-        m = ReduceMax<keepdims=1>(e)
-        z = Neg(m)
-        w = Sub(y, *)
+        z = Neg(*)
         """,
     )
 
@@ -598,10 +602,7 @@ def test_nothing_huge_is_computed_even_in_passing() -> None:
             y = Add(x, s)
         }
     """)
-    subject = Model(proto).copy()
-    report = PassManager([ConstantFolding()]).run(subject)
-    assert subject.to_proto() == proto
-    assert any("exceeds max_bytes" in reason for step in report.steps for reason in step.declined)
+    assert_left_alone(proto, "exceeds max_bytes")
 
 
 def test_results_too_large_for_memory_at_once_are_computed_in_batches(
@@ -775,14 +776,17 @@ def test_greater_or_equal_of_opset_12_folds() -> None:
 
 def test_a_size_that_is_known_only_after_folding_lets_the_rest_fold_too() -> None:
     proto = model("""
-        g (int64[A,B] x) => (int64[C,D] y) <int64[1] k = {5000}> {
-            ones = ConstantOfShape<value = int64[1] {1}>(k)
-            p = NonZero(ones)
-            t = Transpose(p)
-            top = Constant<value_ints = [4998]>()
-            end = Constant<value_ints = [5000]>()
-            s = Slice(t, top, end)
-            y = Concat<axis = 0>(x, s)
+        g (float[A,B] x) => (float[C,D] y) <float two, float[1,4] w> {
+            p = Exp(two)
+            q = Floor(p)
+            n = Cast<to = 7>(q)
+            axes = Constant<value_ints = [0]>()
+            u = Unsqueeze(n, axes)
+            one = Constant<value_ints = [1]>()
+            shape = Concat<axis = 0>(u, one)
+            e = Expand(w, shape)
+            t = Tanh(e)
+            y = Concat<axis = 0>(x, t)
         }
     """)
     assert [node.op_type for node in folded(proto).graph] == ["Concat"]
