@@ -203,13 +203,12 @@ def _outlier(expected: Array) -> float:
 
 
 def _scale(expected: Array, outlier: float) -> float:
-    """The largest magnitude that is no outlier."""
+    """The largest finite magnitude that is no outlier."""
     largest = 0.0
     for a, _ in _chunks(expected, expected):
         sizes = np.abs(_wide(a))
-        largest = max(largest, float(sizes[sizes <= outlier].max(initial=0.0)))
-        if math.isinf(outlier):
-            largest = max(largest, float(sizes[np.isfinite(sizes)].max(initial=0.0)))
+        sizes = sizes[np.isfinite(sizes) & (sizes <= outlier)]
+        largest = max(largest, float(sizes.max(initial=0.0)))
     return largest
 
 

@@ -1,4 +1,4 @@
-"""What integers are for: an index must be within range, a size positive, a divisor not zero.
+"""What numbers are for: an index must be within range, a size positive, a divisor not zero.
 
 How a value is read says what it may be.  A table tells it per operator and input; values pass
 through operators that only move or convert them, bodies of functions included.
@@ -20,14 +20,14 @@ _VISITED = 256
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What an integer tensor may hold: one of *choices*, or *low* to *high*, both included.
+    """What a tensor may hold: one of *choices*, or *low* to *high*, both included.
 
     `ascending` are the numbers 0, 1, 2, ...: axes.  `wildcard` is a shape with one -1.
     """
 
     low: int = 0
     high: int = 0
-    choices: tuple[int, ...] = ()
+    choices: tuple[float, ...] = ()
     ascending: bool = False
     wildcard: bool = False
 
@@ -192,6 +192,7 @@ _RULES: dict[tuple[str, str, int], _Rule] = {
     ("", "Range", 2): _within(1, 2),
     ("", "Loop", 0): _within(1, 3),
     ("", "CumSum", 1): _within(0, 0),
+    ("", "CumProd", 1): _within(0, 0),
     ("", "Trilu", 1): _within(-1, 1),
     ("", "Div", 1): _within(1, 5),
     ("", "Mod", 1): _within(1, 5),
@@ -209,6 +210,17 @@ _RULES: dict[tuple[str, str, int], _Rule] = {
     ("", "ReverseSequence", 1): lambda node, sizes: Role(
         1, _size(sizes, node.input(0), node.attribute("time_axis") or 0)
     ),
+    ("", "NegativeLogLikelihoodLoss", 1): lambda node, sizes: Role(
+        0, _size(sizes, node.input(0), 1) - 1
+    ),
+    ("", "SoftmaxCrossEntropyLoss", 1): lambda node, sizes: Role(
+        0, _size(sizes, node.input(0), 1) - 1
+    ),
+    ("", "Resize", 2): _fixed(Role(choices=(1.0, 2.0))),
+    ("", "Upsample", 1): _fixed(Role(choices=(1.0, 2.0))),
+    ("", "Dropout", 1): _fixed(Role(choices=(0.5,))),
+    ("", "QuantizeLinear", 1): _fixed(Role(choices=(0.02, 0.05, 0.1))),
+    ("", "DequantizeLinear", 1): _fixed(Role(choices=(0.02, 0.05, 0.1))),
     ("com.microsoft", "EmbedLayerNormalization", 0): _rows(2),
     ("com.microsoft", "EmbedLayerNormalization", 1): _rows(4),
     ("com.microsoft", "GatherBlockQuantized", 1): _rows(0),
@@ -218,7 +230,7 @@ _RULES |= {("", f"Reduce{name}", 1): _AXES for name in _REDUCTIONS.split()}
 
 
 def fill(role: Role, shape: tuple[int, ...], random: np.random.Generator) -> Any:
-    """An int64 array that plays the role."""
+    """An array that plays the role: int64, or float64 if that is what the choices are."""
     if role.ascending:
         return np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
     if role.wildcard:
@@ -226,5 +238,5 @@ def fill(role: Role, shape: tuple[int, ...], random: np.random.Generator) -> Any
         ones.reshape(-1)[:1] = -1
         return ones
     if role.choices:
-        return random.choice(np.array(role.choices, np.int64), shape)
+        return random.choice(np.array(role.choices), shape)
     return random.integers(role.low, role.high, shape, endpoint=True)

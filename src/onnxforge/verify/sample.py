@@ -39,9 +39,12 @@ class Mood(Enum):
 
     ORDINARY = "around 0, both zeros among them"
     EXTREME = "from 1e-4 to 30, and the ends of the range of integers where any will do"
-    POSITIVE = "above 0"
+    POSITIVE = "above 0, integers small"
     NOT_FINITE = "as ordinary, with NaN and infinities in places"
     NATURAL = "as people feed models: pixels from 0 to 1, tokens and masks not negative"
+
+
+_INTEGERS = {Mood.NATURAL: (0, 9), Mood.POSITIVE: (1, 4), Mood.EXTREME: (-200, 255)}
 
 
 class Sampler:
@@ -153,6 +156,10 @@ class Sampler:
         if dtype.kind == "c":
             numbers = numbers + 1j * random.standard_normal(shape)
         flat = numbers.reshape(-1)
+        role = roles.role_of(value, self._sizes_of)
+        if role is not None and role.choices:
+            filled: Array = roles.fill(role, shape, random).astype(dtype)
+            return filled
         if self.mood is Mood.NATURAL:
             if _is_mask(value):
                 return _mask(shape, random).astype(dtype)
@@ -182,8 +189,8 @@ class Sampler:
         if role is None and self.mood is Mood.NATURAL and _is_mask(value):
             return _mask(shape, random).astype(dtype)
         if role is None:
-            low, high = (0, 9) if self.mood is Mood.NATURAL else (-4, 9)
-            if dtype.itemsize == 1 or self.mood is Mood.EXTREME:
+            low, high = _INTEGERS.get(self.mood, (-4, 9))
+            if self.mood is not Mood.POSITIVE and dtype.itemsize == 1:
                 low, high = -200, 255
             role = roles.Role(low, high)
         elif role.low < 0 <= role.high and self.mood is not Mood.EXTREME:

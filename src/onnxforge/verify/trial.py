@@ -91,14 +91,13 @@ class Trial:
         """The worst outcome of several samples, or the first that rounding does not explain.
 
         Raises `CannotSample` if no inputs can be made up, `CannotRun` if the old side takes none
-        of those that were, or says nothing but NaN.
+        of those that were, or all it says is NaN.
         """
         sides = _Sides(self)
         outcomes: list[Outcome] = []
-        symbols = symbols_of(self._starts, _UNKNOWN)
         fitting: list[dict[str, int]] = []
-        for sizes in size_choices(symbols):
-            outcome = sides.try_on(self._feeds(sizes, Mood.ORDINARY))
+        for mood, sizes in self._first():
+            outcome = sides.try_on(self._feeds(sizes, mood))
             if outcome is None:
                 continue
             if outcome.is_wrong:
@@ -116,12 +115,19 @@ class Trial:
                     return outcome
                 outcomes.append(outcome)
         if not any(_is_telling(outcome.expected) for outcome in outcomes):
-            raise CannotRun("no sample gives anything but NaN")
+            raise CannotRun("the samples give nothing but NaN, or nothing at all")
         return max(outcomes, key=lambda outcome: outcome.error)
 
     def _feeds(self, sizes: dict[str, int], mood: Mood, seed: int = 0) -> dict[str, Any]:
         sampler = Sampler(sizes, mood, unknown=_UNKNOWN, seed=seed)
         return {value.name: sampler(value) for value in self._starts}
+
+    def _first(self) -> Iterator[tuple[Mood, dict[str, int]]]:
+        """What to try until something is accepted."""
+        choices = list(size_choices(symbols_of(self._starts, _UNKNOWN)))
+        yield from ((Mood.ORDINARY, sizes) for sizes in choices)
+        # Negative integers, and those above 4, are no sizes or indices of what is small.
+        yield from ((Mood.POSITIVE, sizes) for sizes in choices[:_SIZES])
 
     def _further(self, sizes: dict[str, int]) -> Iterator[tuple[Mood, int]]:
         """What to try once a sample of these sizes has been run."""
@@ -238,7 +244,7 @@ def _rank_only(type: TypeProto) -> TypeProto:
 
 def _is_telling(result: Any) -> bool:
     """Whether anything but NaN is in it."""
-    if not isinstance(result, np.ndarray) or not result.size or not is_float(result.dtype):
+    if not isinstance(result, np.ndarray) or (result.size and not is_float(result.dtype)):
         return True
     wide = result if result.dtype.kind in "fc" else result.astype(np.float32)
     return not bool(np.isnan(wide).all())
