@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+
 from pains.promises import count, nodes, optimized
 
 X = {"x": np.arange(6, dtype="f4").reshape(1, 2, 3) - 3}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+
 from pains.promises import all_keep, count, graphs, optimized
 
 BORDER = {"x": -1 - np.abs(np.random.default_rng(0).standard_normal((1, 3, 6, 6))).astype("f4")}
@@ -57,8 +58,7 @@ def test_padding_before_average_pool_counts_as_values(included: int):
             "conv_add_height_axis": """g (float[N,3,4,4] x) => (float[N,4,4,4] y)
                 <float[4,3,3,3] W, float[4] b, float[4,1] k>
                 { c = Conv<pads=[1,1,1,1]>(x, W, b) y = Add(c, k) }""",
-            "conv1out_mul_channel_vector_broadcast_up":
-                """g (float[N,3,4,4] x) => (float[N,5,4,4] y)
+            "conv1out_mul_channel_vector_broadcast_up": """g (float[N,3,4,4] x) => (float[N,5,4,4] y)
                 <float[1,3,3,3] W, float[5,1,1] k>
                 { c = Conv<pads=[1,1,1,1]>(x, W) y = Mul(c, k) }""",
             "conv_add_broadcast_up_batch": """g (float[1,3,4,4] x) => (float[2,4,4,4] y)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pains.promises import all_keep, optimized
 
 NAN = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-42], "f4")

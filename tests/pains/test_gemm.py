@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pains.promises import all_keep, nodes, optimized
 
 

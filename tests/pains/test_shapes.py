@@ -4,12 +4,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from pains.promises import all_keep, nodes, optimized
 
 import onnxforge
 from onnxforge import Model
 from onnxforge.inspection import inspect
 from onnxforge.testing import model
+from pains.promises import all_keep, nodes, optimized
+
 
 @pytest.mark.parametrize(
     "graph",
@@ -308,8 +309,7 @@ def test_a_shape_that_cannot_be_inferred_is_unknown_and_no_error(graph: str):
             "split_num_outputs_uneven": """g (float[7,2] x) => (int64[2] a, int64[2] b, int64[2] c)
                 { p, q, r = Split<axis=0, num_outputs=3>(x)
                   a = Shape(p) b = Shape(q) c = Shape(r) }""",
-            "split_num_outputs_uneven_negative_axis":
-                """g (float[2,7] x) => (int64[2] a, int64[2] b)
+            "split_num_outputs_uneven_negative_axis": """g (float[2,7] x) => (int64[2] a, int64[2] b)
                 { p, q = Split<axis=-1, num_outputs=2>(x) a = Shape(p) b = Shape(q) }""",
             "gather_nd": """g (float[2,3,4] x) => (int64[r] y) <int64[2,1,1] i = {1, 0}>
                 { t = GatherND<batch_dims=1>(x, i) y = Shape(t) }""",
