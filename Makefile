@@ -23,7 +23,7 @@ types: .venv/.dev
 	$(BIN)/mypy
 
 docs: .venv/.dev ## into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,10 @@ def page(name: str, each: type[Pass] | Pass) -> str:
     if issubclass(cls, RewritePass):
         patterns = "\n\n".join(str(pattern).strip() for pattern in cls.patterns())
         parts += ["## What it looks for", f"```text\n{patterns}\n```"]
-    defaults = ", ".join(f"{option}={value!r}" for option, value in options.items())
-    command = f'-p "{name}({defaults})"' if defaults else f"-p {name}"
     parts += [
         "## Use it alone",
-        f"```sh\nonnxforge optimize model.onnx -o out.onnx {command}\n```",
-        f"```python\nfrom {cls.__module__.split('.')[0]} import {cls.__name__}\n```",
+        f"```sh\nonnxforge optimize model.onnx -o out.onnx -p {name}\n```",
+        f"```python\nfrom {cls.__module__} import {cls.__name__}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -73,5 +72,8 @@ def link(each: Pass) -> str:
 
 
 def table(options: dict[str, object]) -> str:
-    rows = [f"| `{name}` | `{value!r}` |" for name, value in options.items()]
+    rows = [
+        f"| `{name}` | {'required' if value is dataclasses.MISSING else f'`{value!r}`'} |"
+        for name, value in options.items()
+    ]
     return "\n".join(["| option | default |", "| --- | --- |", *rows])
