@@ -123,6 +123,9 @@ class Inference:
                     continue
                 if types is None:
                     types = self._infer_node(node)
+                elif self._has_learned(node):
+                    pairs = zip(self._infer_node(node), types, strict=True)
+                    types = [new if new is not None else type for new, type in pairs]
             stack.pop()
             if any(output.known is None for output in node.outputs):
                 self._forward(node, types)
@@ -140,6 +143,18 @@ class Inference:
         """What ONNX inferred of a node's outputs with the whole model; None if it was not there."""
         found = [(self._types or {}).get(value) for value in node.outputs]
         return found if any(type is not None for type in found) else None
+
+    def _has_learned(self, node: Node) -> bool:
+        """Whether symbols told more about an input than ONNX knew when it inferred the model."""
+        types = self._types or {}
+        return any(
+            value is not None
+            and value.producer is not None
+            and value.known is not None
+            and _is_complete(value.known.type)
+            and not _is_complete(types.get(value))
+            for value in node.inputs
+        )
 
     def _infer_node(self, node: Node) -> list[TypeProto | None]:
         if node.graph is None:
