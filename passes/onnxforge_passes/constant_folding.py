@@ -35,6 +35,7 @@ class ConstantFolding(Pass):
 
     def run(self, graph: Graph) -> int:
         """Fold what pays; return how many values became constants."""
+        changes = _skip_copies(graph)
         region = Region(graph, self.max_bytes)
         made: dict[Value, Value] = {}
         while True:
@@ -49,7 +50,7 @@ class ConstantFolding(Pass):
                         region.exclude(value)
             if all(value in made for value in wanted):
                 break
-        changes = sum(_replace(value, made[value]) for value in wanted if value.is_used)
+        changes += sum(_replace(value, made[value]) for value in wanted if value.is_used)
         graph.sweep(made.values())
         return changes
 
@@ -111,6 +112,17 @@ def _stays(value: Value) -> bool:
     return value.is_output and value.graph.operator is None
 
 
+def _skip_copies(graph: Graph) -> int:
+    """Read past each Identity of a constant: folded, it would be the same constant again."""
+    changes = 0
+    for node in graph:
+        if node.op_type == "Identity" and not node.domain:
+            source = node.inputs[0]
+            if source is not None and source.is_constant and not _stays(node.output):
+                changes += node.output.is_used and graph.replace(node.output, source)
+    return changes
+
+
 def _replace(old: Value, new: Value) -> bool:
     if old.known is not None:
         _ = new.type  # known of the array itself, which may be more than was known before
@@ -147,7 +159,8 @@ def _run(region: Region, values: list[Value]) -> dict[Value, Array]:
         if len(values) > 1:
             middle = len(values) // 2
             return _run(region, values[:middle]) | _run(region, values[middle:])
-        region.graph.decline(f"{values[0].producer!r} cannot be computed: {error}")
+        reason = str(error).partition("\n")[0]
+        region.graph.decline(f"{values[0].producer!r} cannot be computed: {reason}")
         return {}
     arrays: dict[Value, Array] = {}
     for value, array in zip(values, results, strict=True):

@@ -414,6 +414,27 @@ def test_the_scale_of_a_quantized_weight_may_be_computed() -> None:
 # Size
 
 
+def test_copies_of_a_constant_become_that_constant() -> None:
+    result = check(
+        ConstantFolding(),
+        before="""
+        g (float[4] x) => (float[4] y, float[4] w) <float[4] a> {
+            b = Identity(a)
+            c = Identity(b)
+            s = Add(x, c)
+            y = Mul(s, b)
+            w = Identity(b)
+        }
+        """,
+        after="""
+        s = Add(x, *)
+        y = Mul(s, *)
+        w = Identity(*)
+        """,
+    )
+    assert [value.name for value in result.graph.initializers] == ["a"]
+
+
 def test_constant_of_shape_big_stays() -> None:
     check(
         ConstantFolding(),
