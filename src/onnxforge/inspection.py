@@ -223,16 +223,23 @@ def _node_names(graph: Graph) -> Iterator[str]:
 def _stale_types(graph: Graph) -> Iterator[str]:
     if graph.operator is not None:
         return  # the types inside a function depend on who calls it
+    gone = []
     for name, recorded in graph.recorded_types().items():
         value = graph.values.get(name)
         if value is None:
-            if not any(name == output for output in graph.output_names):
-                yield f"graph {graph.proto.name!r} records a type for {name!r}, which is not there"
+            gone.append(name)
         elif value.type is not None and shapes.contradicts(recorded, value.type):
             yield (
                 f"{name!r} is recorded as {type_text(recorded)}, "
                 f"and its producer gives {type_text(value.type)}"
             )
+    # A body may return a value from outside, whose type it then declares.
+    gone = [name for name in gone if name not in graph.output_names]
+    if gone:
+        yield (
+            f"graph {graph.proto.name!r} records types of {len(gone)} values that are not there, "
+            f"{gone[0]!r} for one"
+        )
 
 
 def fold(graph: Graph) -> Folding:

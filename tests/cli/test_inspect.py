@@ -121,7 +121,7 @@ def test_stale_types_are_problems() -> None:
     record.append(helper.make_tensor_value_info("ghost", TensorProto.FLOAT, [3]))
     assert inspect(proto).problems == [
         "'a' is recorded as float[3], and its producer gives float[2]",
-        "graph 'g' records a type for 'ghost', which is not there",
+        "graph 'g' records types of 1 values that are not there, 'ghost' for one",
     ]
 
 
