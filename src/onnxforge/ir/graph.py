@@ -141,8 +141,7 @@ class Graph:
         if isinstance(self.proto, GraphProto) and self.proto.quantization_annotation:
             for annotation in self.proto.quantization_annotation:
                 self.pin(entry.value for entry in annotation.quant_parameter_tensor_names)
-        if self._is_unsorted:
-            self._relink(order.topological(self, nodes))
+        self.sort()
 
     def _attach(self, node: Node) -> None:
         get = self.values.get
@@ -410,15 +409,11 @@ class Graph:
         return node
 
     def _check_order(self, node: Node) -> None:
-        """Note if a node comes before what it reads."""
-        if node.subgraphs or any(
-            value is not None and value.producer is not None and not value.is_ahead_of(node)
-            for value in node.inputs
-        ):
-            graph: Graph | None = self
-            while graph is not None:
-                graph._is_unsorted = True
-                graph = graph.outer
+        """Note if a node comes before what it, or a body of it, reads."""
+        inner = (value for body in node.subgraphs for value in body.captured())
+        for value in (*node.inputs, *inner):
+            if value is not None and value.producer is not None and not value.is_ahead_of(node):
+                value.graph._is_unsorted = True
 
     def constant(self, array: npt.ArrayLike, name: str = "constant") -> Value:
         """A new constant: an initializer or, since functions have none, a Constant node."""
@@ -635,6 +630,15 @@ class Graph:
         self._length = 0
         for node in nodes:
             self._link(node, before=None)
+
+    def sort(self) -> None:
+        """Put every node after those it depends on; the others stay where they are.
+
+        Raises `InvalidModelError` if nodes form a cycle.
+        """
+        if self._is_unsorted:
+            self._relink(order.topological(self, list(self)))
+            self._is_unsorted = False
 
     def settle(self) -> None:
         """Put the protobuf's nodes in graph order, and drop whatever has left the graph."""

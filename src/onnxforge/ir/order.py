@@ -8,7 +8,7 @@ the tail and is cut off in one go.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from onnx import FunctionProto
@@ -45,9 +45,14 @@ def topological(graph: Graph, nodes: list[Node]) -> list[Node]:
             if not waiting[reader]:
                 heapq.heappush(ready, reader)
     if len(ordered) < len(nodes):
-        stuck = next(node for node, count in zip(nodes, waiting, strict=True) if count)
+        stuck = {node: None for node, count in zip(nodes, waiting, strict=True) if count}
+        node = next(iter(stuck))
+        seen: dict[Node, None] = {}
+        while node not in seen:  # back from node to node, until one comes up again
+            seen[node] = None
+            node = next(each for each in dependencies(graph, node) if each in stuck)
         raise InvalidModelError(
-            f"graph {graph.proto.name!r} is cyclic: {stuck!r} depends on its own output"
+            f"graph {graph.proto.name!r} is cyclic: {node!r} depends on its own output"
         )
     return ordered
 
@@ -70,9 +75,10 @@ def dependencies(graph: Graph, node: Node) -> Iterator[Node]:
 def upstream(value: Value, since: Node | None) -> dict[Node, None]:
     """The nodes of its graph that *value* is computed by, back to the place of *since*.
 
-    What lies ahead of *since* cannot depend on it, if the graph is in order.
+    What lies ahead of *since* cannot depend on it, once the graph is in order.
     """
-    floor = since._position if since is not None and not value.graph._is_unsorted else None
+    value.graph.sort()
+    floor = since._position if since is not None else None
     found: dict[Node, None] = {}
     stack = [value.producer] if value.producer is not None else []
     while stack:
@@ -99,9 +105,8 @@ def _is_sorted(graph: Graph) -> bool:
 
 def settle(graph: Graph) -> None:
     """Bring the protobuf of an edited graph up to date."""
-    if not _is_sorted(graph):
-        graph._relink(topological(graph, list(graph)))
-    graph._is_unsorted = False
+    graph._is_unsorted = not _is_sorted(graph)
+    graph.sort()
     position = {id(node.proto): index for index, node in enumerate(graph)}
     protos = graph.proto.node
     alive = list(protos)  # keeps every wrapper, and so every id, valid while sorting
@@ -127,13 +132,20 @@ def _keep(field: Any, wanted: Callable[[Any], bool]) -> None:
         del field[kept:]
 
 
-def name_apart(graph: Graph, fresh: Iterable[Node]) -> None:
-    """Nodes born `like` another inherit its name; where that one lives on, they need their own."""
-    named = dict.fromkeys(node for node in fresh if node.proto.name)
-    if not named:
+def name_apart(graph: Graph, fresh: Container[Node]) -> None:
+    """Give nodes that share a name, which runtimes refuse, names of their own.
+
+    Nodes born `like` another inherit its name; where that one lives on, it keeps it.
+    """
+    taken = {node.proto.name for node in graph}
+    if sum(1 for node in graph if node.proto.name) == len(taken - {""}):
         return
-    taken = {node.proto.name for node in graph if node not in named}
-    for node in named:
-        if node.proto.name in taken:
-            node.proto.name = graph.model.fresh_name(node.proto.name)
-        taken.add(node.proto.name)
+    seen: set[str] = set()
+    for node in sorted(graph, key=lambda node: node in fresh):
+        name = node.proto.name
+        if name and name in seen:
+            while name in taken:
+                name = graph.model.fresh_name(node.proto.name)
+            node.proto.name = name
+            taken.add(name)
+        seen.add(name)
