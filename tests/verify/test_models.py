@@ -101,6 +101,14 @@ def test_symbols_that_are_expressions_of_others_have_their_value():
     assert not Baseline(subject).unchecked
 
 
+def test_a_total_is_the_sum_of_what_is_past_and_what_is_new():
+    subject = model(
+        "g (float[1, past] p, float[1, now] n, float[1, total] m) "
+        "=> (float[1, K] y) { c = Concat<axis=1>(p, n) y = Mul(c, m) }"
+    )
+    assert not Baseline(subject).unchecked
+
+
 def test_token_ids_stay_within_the_embedding():
     text = (
         "g (int64[batch, length] input_ids, int64[batch, length] attention_mask) "

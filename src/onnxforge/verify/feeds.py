@@ -50,7 +50,8 @@ def size_choices(values: Sequence[Value]) -> Iterator[dict[str, int]]:
     """Sizes for the symbols of inputs, the likeliest first.
 
     Symbols that look like a batch are 2 or 1; the others are all different at first, then equal.
-    A symbol named like an expression of others ("past + 1") has its value.
+    A symbol named like an expression of others ("past + 1") has its value, and one called a total
+    is, at first, the sum of what is past and what is new.
     """
     symbols = symbols_of(values, _UNKNOWN)
     batches = [symbol for symbol in symbols if _is_batch(symbol)]
@@ -59,8 +60,9 @@ def size_choices(values: Sequence[Value]) -> Iterator[dict[str, int]]:
     distinct = iter((5, 7, 3, 6, 4, 9, 11, 8, 10, 12, 13, 14))
     images = iter(_IMAGE * len(symbols))
     first = {s: next(images) if s in spatial else next(distinct, 5) for s in plain}
-    for batch in (2, 1):
-        yield _complete(symbols, {**dict.fromkeys(batches, batch), **first})
+    for total in (_total(first), {}) if _total(first) else ({},):
+        for batch in (2, 1):
+            yield _complete(symbols, {**dict.fromkeys(batches, batch), **first, **total})
     for size in _EQUAL if plain else ():
         for batch in (2, 1) if batches else (1,):
             equal = {s: max(size, 32) if s in spatial else size for s in plain}
@@ -123,6 +125,16 @@ def _converted(value: Value, feed: Any) -> Any:
 
 def _is_batch(symbol: str) -> bool:
     return "batch" in symbol.lower() or symbol in ("N", "n", "B", "b", "bs") or symbol[-3:] == "[0]"
+
+
+def _total(sizes: dict[str, int]) -> dict[str, int]:
+    """What symbols called a total are if they count past and new tokens; a new one is alone."""
+    totals = [symbol for symbol in sizes if "total" in symbol.lower()]
+    past = [size for symbol, size in sizes.items() if "past" in symbol.lower()]
+    new = [
+        s for symbol, s in sizes.items() if symbol not in totals and "past" not in symbol.lower()
+    ]
+    return dict.fromkeys(totals, past[0] + (new[0] if new else 1)) if past else {}
 
 
 def _spatial(values: Sequence[Value]) -> list[str]:

@@ -247,7 +247,7 @@ def size_choices(symbols: list[str]) -> Iterator[dict[str, int]]:
         symbol: _DISTINCT[i] if i < len(_DISTINCT) else 2 + i for i, symbol in enumerate(symbols)
     }
     if symbols:
-        for size in (1, 4, 2, 3, 8, 16, 32, 64):
+        for size in (1, 4, 2, 3, 8, 16):
             yield dict.fromkeys(symbols, size)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from onnxforge.ir import Value
 from . import referee
 from .compare import allowed, is_float, relative_error
 from .region import Starts
-from .sample import Mood, Sampler, size_choices, symbols_of
+from .sample import CannotSample, Mood, Sampler, size_choices, symbols_of
 
 # Operators that ONNX defines for NaN and infinities, and runtimes treat alike.
 _DEFINED_FOR_ALL = frozenset(
@@ -41,6 +42,8 @@ _BYTE_FLOATS = {
 
 _UNKNOWN = "?"
 """Dimensions of which nothing is known get one size, so that what must fit together does."""
+_MAX_ELEMENTS = 1 << 22
+"""Elements of the largest region, the weights apart: some seconds of convolution."""
 _SIZES = 2
 """How many choices of sizes an edit is tried with."""
 _FEW = 64
@@ -125,9 +128,22 @@ class Trial:
     def _first(self) -> Iterator[tuple[Mood, dict[str, int]]]:
         """What to try until something is accepted."""
         choices = list(size_choices(symbols_of(self._starts, _UNKNOWN)))
+        choices = [sizes for sizes in choices if self._elements(sizes) <= _MAX_ELEMENTS]
+        if not choices:
+            raise CannotRun(f"the region computes more than {_MAX_ELEMENTS:,} elements")
         yield from ((Mood.ORDINARY, sizes) for sizes in choices)
         # Negative integers, and those above 4, are no sizes or indices of what is small.
         yield from ((Mood.POSITIVE, sizes) for sizes in choices[:_SIZES])
+
+    def _elements(self, sizes: dict[str, int]) -> int:
+        """How many elements the region reads and computes, as far as shapes are known."""
+        sampler = Sampler(sizes, unknown=_UNKNOWN)
+        values = (*self._starts, *(output for node in self._nodes for output in node.outputs))
+        total = 0
+        for value in values:
+            with suppress(CannotSample):
+                total += math.prod(sampler.shape(value))
+        return total
 
     def _further(self, sizes: dict[str, int]) -> Iterator[tuple[Mood, int]]:
         """What to try once a sample of these sizes has been run."""
