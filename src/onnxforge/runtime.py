@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from onnx import ModelProto
@@ -18,20 +18,35 @@ from onnxforge import storage
 from onnxforge.errors import EvaluationError
 
 Feeds = Mapping[str, Any]
+Level = Literal["disable", "basic", "extended", "all"]
+"""How far ONNX Runtime's own optimizer may go: its graph optimization levels."""
+
+
+_LEVELS: Mapping[Level, str] = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
 
 
 class Session:
     """A model made ready to run; `runtime` says by what.
 
     Weights on disk are mapped, not copied.  Raises `EvaluationError` if neither ONNX Runtime nor
-    the reference evaluator takes the model.
+    the reference evaluator takes the model; at any *level* but "disable" only the former is asked.
     """
 
-    def __init__(self, proto: ModelProto, folder: Path | None = None) -> None:
+    def __init__(
+        self, proto: ModelProto, folder: Path | None = None, level: Level = "disable"
+    ) -> None:
         try:
-            self._session: _OnnxRuntime | _Reference = _OnnxRuntime(proto, folder)
-            self.runtime = "ONNX Runtime, its optimizations off"
+            self._session: _OnnxRuntime | _Reference = _OnnxRuntime(proto, folder, level)
+            off = "its optimizations off"
+            self.runtime = f"ONNX Runtime, {off if level == 'disable' else f'level {level}'}"
         except EvaluationError as refusal:
+            if level != "disable":
+                raise
             try:
                 self._session = _Reference(proto, folder)
             except EvaluationError as error:
@@ -72,13 +87,14 @@ def reference(proto: ModelProto, feeds: Feeds, folder: Path | None = None) -> li
 
 
 class _OnnxRuntime:
-    def __init__(self, proto: ModelProto, folder: Path | None) -> None:
+    def __init__(self, proto: ModelProto, folder: Path | None, level: Level = "disable") -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise EvaluationError(f"ONNX Runtime is not installed: {error}") from error
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = getattr(levels, _LEVELS[level])
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         skeleton, mapped = storage.detach(proto, folder)
