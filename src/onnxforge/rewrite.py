@@ -21,7 +21,8 @@ class RewritePass(Pass):
     `pattern` draws the subgraph to find; a class may have several, each a method whose name starts
     with `pattern`.  `rewrite` draws what to put in its place and returns one value for each that
     the pattern returns, or raises `Decline` to leave this occurrence alone.  A parameter of
-    `rewrite` named like a pattern variable receives the value bound to it, or None.
+    `rewrite` named like a pattern variable receives the value bound to it, or None; one named
+    `match` receives the `Match`, with the nodes.
 
     The values inside an occurrence must not be read elsewhere, lest they be computed twice; a pass
     that gains even then sets `shared`.
@@ -34,7 +35,7 @@ class RewritePass(Pass):
         """Draw the subgraph to find."""
 
     @abstractmethod
-    def rewrite(self, op: Any, match: Match, *variables: Any) -> Any:
+    def rewrite(self, op: Any, *variables: Any) -> Any:
         """Draw the subgraph to put in its place."""
 
     @classmethod
@@ -47,7 +48,7 @@ class RewritePass(Pass):
         by_root: dict[str, list[Pattern]] = {}
         for pattern in self.patterns():
             by_root.setdefault(pattern.root.op_type, []).append(pattern)
-        wanted = [n for n in inspect.signature(self.rewrite).parameters if n not in ("op", "match")]
+        _, *wanted = inspect.signature(self.rewrite).parameters
         work = deque(node for node in graph if node.op_type in by_root)
         changes = 0
         while work:
@@ -68,8 +69,9 @@ class RewritePass(Pass):
         """Try one occurrence; the nodes worth another look if it was replaced, else None."""
         op = Builder(graph, before=match.root)
         rewrite: Callable[..., Any] = self.rewrite
+        bound = {**match.values, "match": match}
         try:
-            result = rewrite(op, match, **{name: match.values.get(name) for name in wanted})
+            result = rewrite(op, **{name: bound.get(name) for name in wanted})
         except Decline as reason:
             graph.decline(str(reason))
             op.undo()
