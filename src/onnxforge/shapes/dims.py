@@ -124,7 +124,7 @@ class Dim:
             return None
 
     def subs(self, sizes: Mapping[str, Known]) -> Known:
-        """The expression with symbols replaced by sizes or by other expressions.
+        """The expression with symbols replaced by sizes, or by expressions for sizes.
 
         Raises ZeroDivisionError where a size makes a divisor zero.
         """
@@ -284,9 +284,12 @@ def maximum(sizes: Iterable[Known]) -> Known:
     """The largest of one or more *sizes*."""
     arguments: dict[Known, None] = {}
     for size in sizes:
-        only = size.terms[0] if isinstance(size, Dim) and len(size.terms) == 1 else None
-        if only is not None and only[1] == 1 and len(only[0]) == 1 and only[0][0].kind == "max":
-            arguments.update(dict.fromkeys(only[0][0].args))
+        constant = _terms(size).get((), 0)
+        only = size - constant
+        inner = only.terms[0] if isinstance(only, Dim) and len(only.terms) == 1 else ((), 0)
+        if inner[1] == len(inner[0]) == 1 and inner[0][0].kind == "max":
+            # The maximum of a maximum is one of all their arguments.
+            arguments.update(dict.fromkeys(arg + constant for arg in inner[0][0].args))
         else:
             arguments[size] = None
     largest: list[Known] = []
