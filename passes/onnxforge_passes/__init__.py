@@ -4,16 +4,26 @@ A pass is imported from its own module; here are those that `standard` is made o
 """
 
 from onnxforge import Pipeline
+from onnxforge_passes.arithmetic_identity_elimination import ArithmeticIdentityElimination
+from onnxforge_passes.cast_chain_elimination import CastChainElimination
+from onnxforge_passes.cast_like_lowering import CastLikeLowering
+from onnxforge_passes.clip_merging import ClipMerging
 from onnxforge_passes.constant_folding import ConstantFolding
 from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
+from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
 
 # Folding tells which branches are taken, and both bring constants and convolutions to light.
 standard = Pipeline(
     IdentityElimination(),
+    CastLikeLowering(),
+    CastChainElimination(),
+    NoopElimination(),
+    ArithmeticIdentityElimination(),
+    ClipMerging(),
     ConstantFolding(),
     IfElimination(),
     ConvBatchNormFusion(),

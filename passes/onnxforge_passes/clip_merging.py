@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from onnxforge import Builder, Graph, Node, Pass, Value
+
+# Operators that never return less than zero, of any type they take.  What is approximated is not
+# bounded from above, for runtimes may exceed it by a rounding error.
+_NOT_NEGATIVE = frozenset(
+    {"Exp", "HardSigmoid", "ReduceL1", "ReduceL2", "Relu", "Sigmoid", "Softmax", "Sqrt"}
+)
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+
+Interval = tuple[Any, Any]
+
+
+class ClipMerging(Pass):
+    """Clip once where a value is clipped twice, and not at all where it cannot be out of bounds.
+
+    Relu is a Clip at zero.  ONNX computes min(max(x, low), high), so that the upper bound wins, and
+    a chain of them, in whatever order the bounds are, is one whose bounds are where the chain sends
+    the lowest and the highest number.
+    """
+
+    def run(self, graph: Graph) -> int:
+        """Merge the chains; return how many nodes went."""
+        return sum(_eliminate(graph, node) or _merge(graph, node) for node in graph)
+
+
+def _eliminate(graph: Graph, node: Node) -> bool:
+    """Read past a Clip of what lies within its bounds already."""
+    bounds = _bounds(node)
+    if bounds is None or node.inputs[0] is None:
+        return False
+    x = node.inputs[0]
+    low, high = _range(x)
+    return low >= bounds[0] and high <= bounds[1] and graph.replace(node.output, x)
+
+
+def _merge(graph: Graph, node: Node) -> bool:
+    second = _bounds(node)
+    between = node.inputs[0] if second is not None else None
+    if second is None or between is None or between.producer is None:
+        return False
+    inner = between.producer
+    first, x = _bounds(inner), inner.input(0)
+    if first is None or x is None or between.is_output or len(between.consumers) > 1:
+        return False
+    low, high = (_clip(_clip(end, first), second) for end in (-inf, inf))
+    relus = [each for each in (node, inner) if each.op_type == "Relu"]
+    clips = [each for each in (node, inner) if each.op_type == "Clip"]
+    op = Builder(graph, before=node)
+    if relus and (low, high) == (0, inf):
+        new = op.Relu(x, like=relus[0])
+    elif node.version < 11:
+        if not np.isfinite([low, high]).all():
+            return False
+        new = op.Clip(x, like=clips[0], min=float(low), max=float(high))
+    else:
+        given = next(v for clip in clips for v in clip.inputs[1:] if v is not None)
+        dtype = given.numpy().dtype
+        ends = [None if end in (-inf, inf) else np.array(end, dtype) for end in (low, high)]
+        new = op.Clip(x, *ends, like=clips[0])
+    replaced = graph.replace(node.output, new)
+    op.undo()
+    return replaced
+
+
+def _clip(number: Any, bounds: Interval) -> Any:
+    return min(max(number, bounds[0]), bounds[1])
+
+
+def _bounds(node: Node) -> Interval | None:
+    """The bounds of a Clip or Relu, if they are known; infinite where there is none."""
+    if node.domain or node.has_references:
+        return None
+    if node.op_type == "Relu":
+        return 0, inf
+    if node.op_type != "Clip":
+        return None
+    if node.version < 6:
+        return None
+    if node.version < 11:
+        return node.attribute("min"), node.attribute("max")
+    ends = []
+    for index, missing in ((1, -inf), (2, inf)):
+        value = node.input(index)
+        if value is None:
+            ends.append(missing)
+            continue
+        array = value.numpy() if value.is_constant else np.empty(0)
+        if array.size != 1 or np.isnan(array.astype(np.float64)).any():
+            return None
+        ends.append(array.reshape(()).item())
+    return ends[0], ends[1]
+
+
+def _range(value: Value) -> Interval:
+    """Bounds that the elements of *value* are never out of, no number excepted."""
+    node = value.producer
+    if node is None or node.domain:
+        return -inf, inf
+    if (bounds := _bounds(node)) is not None:
+        return _clip(-inf, bounds), _clip(inf, bounds)
+    is_float = value.dtype in _FLOATS
+    if is_float and (node.op_type in _NOT_NEGATIVE or node.op_type == "Abs"):
+        return 0, inf
+    return -inf, inf

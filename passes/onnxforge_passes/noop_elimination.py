@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from onnxforge import Graph, Node, Pass, Value
+
+_INFINITE = 2**31 - 1
+"""What the specification of Slice recommends as the end of a dimension of unknown size."""
+_MAX_MASK = 1 << 10
+
+
+class NoopElimination(Pass):
+    """Read past nodes that return what they are given.
+
+    Such as a Cast to the type its input has, a Reshape to the shape its input has, a Pad by
+    nothing, a Slice of everything, a Concat of one tensor, or a Dropout outside of training.
+    Shapes count as equal if they are proved to be, symbols included.
+    """
+
+    def run(self, graph: Graph) -> int:
+        """Replace the outputs of such nodes by their inputs; return how many there were."""
+        changes = 0
+        for node in graph:
+            passed = _RULES.get(node.op_type)
+            if passed is None or node.domain or node.has_references or not node.inputs:
+                continue
+            if node.op_type == "Dropout":
+                changes += _free_mask(graph, node)
+            source = passed(node)
+            if source is not None and not any(value.is_used for value in node.outputs[1:]):
+                changes += graph.replace(node.output, source)
+        return changes
+
+
+def _free_mask(graph: Graph, node: Node) -> bool:
+    """Let a constant stand for the mask of a Dropout, which outside of training is all true."""
+    if len(node.outputs) < 2 or not node.outputs[1].is_used:
+        return False
+    mask, shape = node.outputs[1], node.output.shape
+    # Earlier masks had other types, and runtimes filled them with anything.
+    if node.version < 12 or _dropout(node) is None or mask.is_output or shape is None:
+        return False
+    sizes = [size for size in shape if isinstance(size, int)]
+    if len(sizes) < len(shape) or prod(sizes) > _MAX_MASK:
+        graph.decline("Dropout: its mask is read, and as a constant would be large or unknown")
+        return False
+    constant = graph.constant(np.ones(sizes, np.bool_))
+    done = graph.replace(mask, constant)
+    graph.sweep([constant])
+    return done
+
+
+# Each rule returns the input that the first output of its node equals, or None if it may differ.
+
+
+def _if_same_shape(node: Node) -> Value | None:
+    """The input, of an operator that keeps the elements in order, if the shape is the same too."""
+    x = node.inputs[0]
+    if x is None or x.shape is None or node.output.shape is None:
+        return None
+    return x if None not in x.shape and x.shape == node.output.shape else None
+
+
+def _cast(node: Node) -> Value | None:
+    x = node.inputs[0]
+    return x if x is not None and x.dtype is not None and x.dtype == node.attribute("to") else None
+
+
+def _reshape(node: Node) -> Value | None:
+    x, shape = node.inputs[0], node.input(1)
+    if x is None or _if_same_shape(node) is not None or _is_shape_of(shape, x):
+        return x
+    before, after = x.shape, node.output.shape
+    if before is None or after is None or len(before) != len(after):
+        return None
+    # Elements are neither lost nor made, so one dimension follows from the others, save from zero.
+    pairs = zip(before, after, strict=True)
+    same = [size for size, new in pairs if isinstance(size, int) and size == new and size]
+    return x if len(same) >= len(before) - 1 else None
+
+
+def _expand(node: Node) -> Value | None:
+    x, shape = node.inputs[0], node.input(1)
+    if x is None or _if_same_shape(node) is not None or _is_shape_of(shape, x):
+        return x
+    ones = _numbers(shape)
+    if ones is None or x.rank is None:
+        return None
+    return x if len(ones) <= x.rank and all(one == 1 for one in ones) else None
+
+
+def _is_shape_of(shape: Value | None, x: Value) -> bool:
+    """Whether *shape* is computed as that of *x*, all of it."""
+    maker = shape.producer if shape is not None else None
+    return (
+        maker is not None
+        and (maker.op_type, maker.domain) == ("Shape", "")
+        and maker.inputs[0] is x
+        and not maker.has_references
+        and maker.attribute("start") in (None, 0)
+        and maker.attribute("end") is None
+    )
+
+
+def _transpose(node: Node) -> Value | None:
+    x = node.inputs[0]
+    perm = node.attribute("perm")
+    if x is None or (perm is None and x.rank is None):
+        return None
+    if perm is None:
+        perm = list(reversed(range(len(x.shape or ()))))
+    if perm == sorted(perm):
+        return x
+    # Dimensions of size 1 hold no order.
+    if x.shape is None or _if_same_shape(node) is None:
+        return None
+    moved = [axis for axis in perm if x.shape[axis] != 1]
+    return x if moved == sorted(moved) else None
+
+
+def _pad(node: Node) -> Value | None:
+    pads = node.attribute("pads") if node.version < 11 else _numbers(node.input(1))
+    if node.version < 2 or pads is None or any(pads):
+        return None
+    return node.inputs[0]
+
+
+def _slice(node: Node) -> Value | None:
+    x = node.inputs[0]
+    if node.version < 10:
+        starts, ends = node.attribute("starts"), node.attribute("ends")
+        steps: list[int] | None = []
+    else:
+        starts, ends = _numbers(node.input(1)), _numbers(node.input(2))
+        steps = _numbers(node.input(4)) if node.input(4) is not None else []
+    if steps is None or any(step < 1 for step in steps):
+        return None
+    if _if_same_shape(node) is not None:
+        return x
+    if starts is None or ends is None or any(starts) or any(step > 1 for step in steps):
+        return None
+    return x if all(end >= _INFINITE for end in ends) else None
+
+
+def _concat(node: Node) -> Value | None:
+    axis = node.attribute("axis")
+    axis = 1 if axis is None else axis
+    rest = [
+        value
+        for value in node.inputs
+        if value is None or value.shape is None or not _is_empty(value, axis)
+    ]
+    return rest[0] if len(rest) == 1 else None
+
+
+def _is_empty(value: Value, axis: int) -> bool:
+    shape = value.shape or ()
+    return -len(shape) <= axis < len(shape) and shape[axis] == 0
+
+
+def _split(node: Node) -> Value | None:
+    return node.inputs[0] if len(node.outputs) == 1 else None
+
+
+def _single(node: Node) -> Value | None:
+    return node.inputs[0] if len(node.inputs) == 1 else None
+
+
+def _tile(node: Node) -> Value | None:
+    repeats = _numbers(node.input(1)) if node.version >= 6 else None
+    return node.inputs[0] if repeats is not None and all(n == 1 for n in repeats) else None
+
+
+def _dropout(node: Node) -> Value | None:
+    if node.version < 7:
+        return node.inputs[0] if node.attribute("is_test") else None
+    training = node.input(2)
+    if node.version < 12 or training is None:
+        return node.inputs[0]
+    return node.inputs[0] if _numbers(training) == [0] else None
+
+
+def _resize(node: Node) -> Value | None:
+    """Scaled by 1, whatever the mode, each element is the sample taken at its own place."""
+    if node.version < 11:
+        scales = node.attribute("scales") or _numbers(node.input(1))
+        return node.inputs[0] if scales and all(scale == 1 for scale in scales) else None
+    crops = node.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
+    policy = node.attribute("keep_aspect_ratio_policy") or "stretch"
+    if crops or policy != "stretch":
+        return None
+    if node.input(3) is not None:
+        return _if_same_shape(node)
+    scales = _numbers(node.input(2))
+    return node.inputs[0] if scales and all(scale == 1 for scale in scales) else None
+
+
+def _reduce(node: Node) -> Value | None:
+    """A reduction of dimensions of size 1, which are kept, or of none at all."""
+    return _if_same_shape(node) if node.attribute("keepdims") == 1 else None
+
+
+def _block(node: Node) -> Value | None:
+    return node.inputs[0] if node.attribute("blocksize") == 1 else None
+
+
+def _einsum(node: Node) -> Value | None:
+    terms, arrow, result = str(node.attribute("equation")).replace(" ", "").partition("->")
+    same = arrow and terms == result and len(set(terms)) == len(terms) and terms.isalpha()
+    return node.inputs[0] if same else None
+
+
+def _average(node: Node) -> Value | None:
+    strides, pads = node.attribute("strides") or [1], node.attribute("pads") or [0]
+    ones = [*node.attribute("kernel_shape"), *strides]
+    if any(one != 1 for one in ones) or any(pads):
+        return None
+    return node.inputs[0]
+
+
+def _numbers(value: Value | None) -> list[int] | None:
+    contents = value.contents if value is not None else None
+    return contents.constants() if contents is not None else None
+
+
+_RULES: dict[str, Callable[[Node], Value | None]] = {
+    "AveragePool": _average,
+    "Cast": _cast,
+    "CenterCropPad": _if_same_shape,
+    "Concat": _concat,
+    "DepthToSpace": _block,
+    "Dropout": _dropout,
+    "Einsum": _einsum,
+    "Expand": _expand,
+    "Flatten": _if_same_shape,
+    "GlobalAveragePool": _if_same_shape,
+    "Max": _single,
+    "Mean": _single,
+    "Min": _single,
+    "Pad": _pad,
+    "ReduceMax": _reduce,
+    "ReduceMean": _reduce,
+    "ReduceMin": _reduce,
+    "ReduceProd": _reduce,
+    "ReduceSum": _reduce,
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Slice": _slice,
+    "SpaceToDepth": _block,
+    "Split": _split,
+    "Squeeze": _if_same_shape,
+    "Sum": _single,
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Unsqueeze": _if_same_shape,
+    "Upsample": _resize,
+}
