@@ -146,15 +146,15 @@ class Inference:
 
     def _has_learned(self, node: Node) -> bool:
         """Whether symbols told more about an input than ONNX knew when it inferred the model."""
-        types = self._types or {}
-        return any(
-            value is not None
-            and value.producer is not None
-            and value.known is not None
-            and _is_complete(value.known.type)
-            and not _is_complete(types.get(value))
-            for value in node.inputs
-        )
+        for value in node.inputs:
+            if value is None or value.producer is None or value.known is None:
+                continue
+            before, now = (self._types or {}).get(value), value.known.type
+            if now is None or _is_complete(before):
+                continue
+            if _is_complete(now) or (not now.HasField("tensor_type") and now != before):
+                return True
+        return False
 
     def _infer_node(self, node: Node) -> list[TypeProto | None]:
         if node.graph is None:
