@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types docs bench
+.PHONY: demo test fuzz lint types docs bench
 .DELETE_ON_ERROR:
 
 demo: .venv/.installed ## optimize the digit network that ships with the examples
@@ -14,6 +14,13 @@ demo: .venv/.installed ## optimize the digit network that ships with the example
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2
+
+HOURS ?= 8
+EXAMPLES ?= 2000
+fuzz: .venv/.dev ## random models and pipelines, new ones in every round, until HOURS are over
+	HYPOTHESIS_PROFILE=fuzz ONNXFORGE_EXAMPLES=$(EXAMPLES) timeout $(HOURS)h sh -c \
+	  'while $(BIN)/python -m pytest -n 2 -q -x tests/test_soundness.py tests/test_invariants.py; do :; done; exit 1' \
+	  || test $$? -eq 124
 
 lint: .venv/.dev
 	$(BIN)/ruff check
