@@ -434,3 +434,26 @@ def test_the_verdict_is_the_same_in_every_process():
         return report.steps[0].tally
 
     assert tally() == tally()
+
+
+def test_a_fold_in_float16_may_round_as_float16_does_even_if_the_result_is_float32():
+    text = (
+        "g (float[N,64] x) => (float[N,64] y) "
+        "{ h = Cast<to=10>(x) a = Mul(h, k) b = MatMul(a, w) c = Cast<to=1>(b) y = Neg(c) }"
+    )
+    w = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float16)
+    k = np.array([0.3], np.float16)
+
+    def fold(factor: Any) -> Pass:
+        def rewrite(graph: Graph, node: Any) -> Value | None:
+            if node.attribute("to") != 1:
+                return None
+            h = node.inputs[0].producer.inputs[0].producer.inputs[0]
+            product = graph.add_node("MatMul", [h, graph.constant(w * factor)])
+            return graph.add_node("Cast", [product.output], to=1).output
+
+        return rewriting("Cast", rewrite)
+
+    _, report = run(model(text, w=w, k=k), fold(k * np.float16(1.1)), fold(k))
+    assert [len(step.tally.refused) for step in report.steps] == [1, 0]
+    assert 1e-4 < report.steps[1].tally.error < 1e-2

@@ -201,3 +201,47 @@ def test_feeds_come_from_npy_and_npz_files(tmp_path):
         load_feeds([f"x={tmp_path}/nothing.npy"])
     with pytest.raises(OnnxForgeError, match=r"NAME=FILE\.npy"):
         load_feeds([f"{tmp_path}/x.npy"])
+
+
+def test_floats_computed_in_low_precision_are_allowed_what_that_is():
+    text = (
+        "g (float[N,64] x) => (float[N,64] y) "
+        "{ h = Cast<to=10>(x) a = Mul(h, k) b = MatMul(a, w) y = Cast<to=1>(b) }"
+    )
+    folded = (
+        "g (float[N,64] x) => (float[N,64] y) "
+        "{ h = Cast<to=10>(x) b = MatMul(h, v) y = Cast<to=1>(b) }"
+    )
+    random = np.random.default_rng(0)
+    w = random.standard_normal((64, 64)).astype(np.float16)
+    k = np.array([0.3], np.float16)
+    before, after = model(text, w=w, k=k), model(folded, v=w * k)
+    comparison = Baseline(before).compare(after)
+    assert comparison.tolerance == 1e-2
+    assert 1e-4 < comparison.error < 1e-2
+    in_full = model(
+        "g (float[N,64] x) => (float[N,64] y) { y = MatMul(x, u) }", u=np.float32(w) * k
+    )
+    assert Baseline(before).compare(in_full).tolerance == 1e-4
+
+
+def test_a_quantized_model_without_float_inputs_may_flip_as_its_weights_rounding_flips_it():
+    text = (
+        "g (int64[N] i) => (uint8[N,512] q) { e = Gather(table, i) s = Add(e, bias) "
+        "q = QuantizeLinear(s, scale, zero) }"
+    )
+    random = np.random.default_rng(0)
+    weights = {
+        "table": random.uniform(-1, 1, (9, 512)).astype(np.float32),
+        "bias": random.uniform(-1, 1, 512).astype(np.float32),
+        "scale": np.float32(1e-6),
+        "zero": np.uint8(128),
+    }
+    before = model(text, **{name: np.asarray(array) for name, array in weights.items()})
+    off = {**weights, "table": (weights["table"] * np.float32(1 + 3e-7))}
+    after = model(text, **{name: np.asarray(array) for name, array in off.items()})
+    np.testing.assert_equal(Baseline(before).compare(before).error, 0)
+    assert Baseline(before).compare(after).is_equivalent
+    off = {**weights, "bias": weights["bias"] * np.float32(-1)}
+    after = model(text, **{name: np.asarray(array) for name, array in off.items()})
+    assert not Baseline(before).compare(after).is_equivalent

@@ -12,7 +12,7 @@ what is left when numbers near 1 cancel, one unit of the type's precision, is th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -66,10 +66,15 @@ def tolerance(dtype: npt.DTypeLike) -> float:
     return _NARROW_TOLERANCE * limits.epsilon if limits is not None else 0.0
 
 
-def allowed(expected: Any) -> float:
-    """The relative error allowed for a result, the strictest of its parts deciding."""
+def allowed(expected: Any, through: Iterable[npt.DTypeLike] = ()) -> float:
+    """The relative error allowed for a result, the strictest of its parts deciding.
+
+    Floats computed *through* types less precise than their own are allowed what those are.
+    """
     pairs = _leaves(expected, expected) or []
-    return min((tolerance(a.dtype) for a, _ in pairs), default=0.0)
+    limits = [tolerance(a.dtype) for a, _ in pairs]
+    coarsest = max(map(tolerance, through), default=0.0)
+    return min((max(limit, coarsest) if limit else 0.0 for limit in limits), default=0.0)
 
 
 def mismatches(expected: Any, actual: Any) -> float:

@@ -27,13 +27,11 @@ from onnxforge import runtime, storage
 from onnxforge.errors import OnnxForgeError
 
 from .compare import (
-    allowed,
     distance,
     is_float,
     magnitude,
     precision,
     relative_error,
-    tolerance,
 )
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -59,29 +57,39 @@ def excuses(
     after: ModelProto,
     feeds: Mapping[str, Any],
     results: tuple[Any, Any],
+    limit: float,
     folder: Path | None,
 ) -> bool:
-    """Whether the two *results*, found to differ, do so only by rounding, or by a runtime's bug."""
+    """Whether the two *results*, found to differ by more than *limit*, do so for no bad reason.
+
+    Rounding is none, and neither is a defect of a runtime.
+    """
     try:
         before, after = storage.materialize(before, folder), storage.materialize(after, folder)
         if _mixes_floats(before) or _mixes_floats(after):
-            return _agree_by_reference(before, after, feeds)
-        return _agree_in_double(before, after, feeds, results)
+            return _agree_by_reference(before, after, feeds, limit)
+        return _agree_in_double(before, after, feeds, results, limit)
     except OnnxForgeError:
-        return _agree_by_reference(before, after, feeds)
+        return _agree_by_reference(before, after, feeds, limit)
 
 
-def _agree_by_reference(before: ModelProto, after: ModelProto, feeds: Mapping[str, Any]) -> bool:
+def _agree_by_reference(
+    before: ModelProto, after: ModelProto, feeds: Mapping[str, Any], limit: float
+) -> bool:
     try:
         (expected,) = runtime.reference(before, feeds)
         (actual,) = runtime.reference(after, feeds)
     except OnnxForgeError:
         return False
-    return relative_error(expected, actual) <= allowed(expected)
+    return relative_error(expected, actual) <= limit
 
 
 def _agree_in_double(
-    before: ModelProto, after: ModelProto, feeds: Mapping[str, Any], results: tuple[Any, Any]
+    before: ModelProto,
+    after: ModelProto,
+    feeds: Mapping[str, Any],
+    results: tuple[Any, Any],
+    limit: float,
 ) -> bool:
     wide_feeds = {name: _widened(feed) for name, feed in feeds.items()}
     wide_before, wide_after = _doubled(before), _doubled(after)
@@ -95,14 +103,14 @@ def _agree_in_double(
     (actual,) = runtime.evaluate(wide_after, wide_feeds)
     old, new = results
     if not _is_floats(expected) or not _is_floats(old) or not _is_floats(new):
-        return relative_error(expected, actual) <= allowed(expected)
+        return relative_error(expected, actual) <= limit
     if not actual.shape == expected.shape == new.shape:
         return False
     scale = magnitude(expected)
     sources = [*wide_feeds.values(), *intermediates, expected]
     largest = max(magnitude(each) for each in sources if _is_floats(each))
     largest = min(largest, _CANCELLATION * max(scale, 1.0))
-    noise = max(tolerance(old.dtype) * scale, _ROUNDINGS * precision(old.dtype) * largest)
+    noise = max(limit * scale, _ROUNDINGS * precision(old.dtype) * largest)
     if not distance(expected, actual) <= noise:
         return False
     return distance(expected, new) <= max(noise, _WORSE * distance(expected, old))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_ELEMENTS = 1 << 26
 """Elements of the largest tensor that is made up."""
+_LARGE = 1 << 20
+"""Elements from which float32 will do, for the sake of memory."""
 _TEXTS = ("", "a", "onnx", "zwei Wörter", "42")
 _DISTINCT = (2, 3, 5, 7, 4, 6, 9, 8, 11, 13)
 
@@ -152,7 +154,8 @@ class Sampler:
         dtype: np.dtype[Any],
         random: np.random.Generator,
     ) -> Array:
-        numbers: Array = random.standard_normal(shape)
+        wide = np.float32 if math.prod(shape) > _LARGE else np.float64
+        numbers: Array = random.standard_normal(shape, wide)
         if dtype.kind == "c":
             numbers = numbers + 1j * random.standard_normal(shape)
         flat = numbers.reshape(-1)
@@ -164,7 +167,7 @@ class Sampler:
             if _is_mask(value):
                 return _mask(shape, random).astype(dtype)
             if len(shape) == 4 and (shape[1] in (1, 3, 4) or shape[3] in (1, 3, 4)):
-                return random.random(shape).astype(dtype)
+                return random.random(shape, wide).astype(dtype)
             return numbers.astype(dtype)
         if self.mood is Mood.POSITIVE:
             return (np.abs(numbers) + 0.1).astype(dtype)
