@@ -11,14 +11,24 @@ from onnxforge_passes.clip_merging import ClipMerging
 from onnxforge_passes.constant_folding import ConstantFolding
 from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
+from onnxforge_passes.expand_target_folding import ExpandTargetFolding
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
 from onnxforge_passes.noop_elimination import NoopElimination
+from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
+from onnxforge_passes.shape_hoisting import ShapeHoisting
+from onnxforge_passes.shape_sharing import ShapeSharing
+from onnxforge_passes.slice_end_folding import SliceEndFolding
 from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
 
 # Folding tells which branches are taken, and both bring constants and convolutions to light.
 standard = Pipeline(
     IdentityElimination(),
+    ShapeHoisting(),
+    ShapeSharing(),
+    ReshapeTargetFolding(),
+    ExpandTargetFolding(),
+    SliceEndFolding(),
     CastLikeLowering(),
     CastChainElimination(),
     NoopElimination(),

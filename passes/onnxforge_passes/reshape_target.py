@@ -1,0 +1,33 @@
+"""How to write a shape as the constant target of a Reshape: with 0 for copied sizes, and one -1."""
+
+from __future__ import annotations
+
+from onnxforge.shapes import DimLike, Shape, at_least, known_equal
+
+
+def reshape_target(before: Shape | None, after: Shape) -> list[int] | None:
+    """The target that reshapes *before* to *after*, whatever the symbols are; None if none does.
+
+    0 copies a size, and -1 stands for what the others leave, unless one of them may be zero:
+    runtimes then fail, which a target with all sizes spelt out does not.
+    """
+    target: list[int] = []
+    inferred: int | None = None
+    for axis, size in enumerate(after):
+        source = before[axis] if before is not None and axis < len(before) else None
+        if isinstance(size, int) and size != 0:
+            target.append(size)
+        elif known_equal(size, source):
+            target.append(0)
+        elif inferred is None:
+            inferred = axis
+            target.append(-1)
+        else:
+            return None
+    if inferred is not None and not all(at_least(s, 1) for s in _without(after, inferred)):
+        return None
+    return target
+
+
+def _without(shape: Shape, axis: int) -> tuple[DimLike, ...]:
+    return (*shape[:axis], *shape[axis + 1 :])

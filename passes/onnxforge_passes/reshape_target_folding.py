@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+
+from onnxforge import Builder, Graph, Node, Pass
+from onnxforge.shapes import known_equal
+
+from .reshape_target import reshape_target
+
+
+class ReshapeTargetFolding(Pass):
+    """Write the computed target of a Reshape as a constant.
+
+    A size that is known is written as the number it is, one that is the input's own at that place
+    as 0, which copies it, and one that follows from the others as -1.  The nodes that computed the
+    target then have nobody to read them.
+    """
+
+    def run(self, graph: Graph) -> int:
+        """Write the targets that can be; return how many."""
+        found = (n for n in graph if n.op_type == "Reshape" and not n.domain and n.version >= 5)
+        return sum(_fold(graph, node) for node in found)
+
+
+def _fold(graph: Graph, node: Node) -> bool:
+    data, shape = node.input(0), node.input(1)
+    if data is None or shape is None or shape.is_constant or node.has_references:
+        return False
+    target = _target(node)
+    if target is None:
+        graph.decline("Reshape: more than one size is unknown")
+        return False
+    op = Builder(graph, before=node)
+    done = graph.replace(
+        node.output, op.Reshape(data, np.array(target, np.int64), like=node, allowzero=None)
+    )
+    op.undo()
+    return done
+
+
+def _target(node: Node) -> list[int] | None:
+    """The constant that does what the computed target does."""
+    data, shape = node.inputs[:2]
+    assert data is not None
+    assert shape is not None
+    before, after = data.shape, node.output.shape
+    contents = shape.contents
+    if contents is None or -1 not in contents.elements:
+        return None if after is None else reshape_target(before, after)
+    # It says -1 itself, so nothing else may be left open; what fails there fails here.
+    if node.attribute("allowzero"):
+        return None
+    target: list[int] = []
+    for axis, size in enumerate(contents.elements):
+        source = before[axis] if before is not None and axis < len(before) else None
+        result = after[axis] if after is not None else None
+        if isinstance(size, int):
+            target.append(size)
+        elif isinstance(result, int) and result != 0:
+            target.append(result)
+        elif known_equal(size, source):
+            target.append(0)
+        else:
+            return None
+    return target
