@@ -96,7 +96,7 @@ def rule(*op_types: str) -> Callable[[Callable[[Sketch, str], Tensor | None]], N
 
 @rule(*UNARY)
 def _unary(sketch: Sketch, op_type: str) -> Tensor | None:
-    x = sketch.pick(FLOATS)
+    x = sketch.pick(FLOATS if op_type != "Celu" else (FLOAT,))
     return x and sketch.add(op_type, [x], x.dtype, x.shape)
 
 
