@@ -8,9 +8,12 @@ from onnxforge_passes.arithmetic_identity_elimination import ArithmeticIdentityE
 from onnxforge_passes.cast_chain_elimination import CastChainElimination
 from onnxforge_passes.cast_like_lowering import CastLikeLowering
 from onnxforge_passes.clip_merging import ClipMerging
+from onnxforge_passes.common_subexpression_elimination import CommonSubexpressionElimination
 from onnxforge_passes.constant_folding import ConstantFolding
+from onnxforge_passes.constant_to_initializer import ConstantToInitializer
 from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
+from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
@@ -19,7 +22,9 @@ from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.slice_end_folding import SliceEndFolding
+from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
 from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
+from onnxforge_passes.unused_output_removal import UnusedOutputRemoval
 
 # Folding tells which branches are taken, and both bring constants and convolutions to light.
 standard = Pipeline(
@@ -37,7 +42,12 @@ standard = Pipeline(
     ConstantFolding(),
     IfElimination(),
     ConvBatchNormFusion(),
+    CommonSubexpressionElimination(),
     DeadNodeElimination(),
+    UnusedOutputRemoval(),
+    ConstantToInitializer(),
+    DuplicateInitializerElimination(),
     UnusedInitializerRemoval(),
+    UnusedFunctionRemoval(),
     description="What every model gains from, in portable ONNX.",
 )

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from onnx import TensorProto
+
+from onnxforge import Graph, Node, Pass, Value
+from onnxforge.storage import from_array
+
+
+class ConstantToInitializer(Pass):
+    """Keep constants as initializers of the graph, and not as Constant nodes.
+
+    That is smaller, save for long lists of small integers, and lets equal ones be merged.  Bodies
+    and functions, and what a graph returns, stay as they are.
+    """
+
+    def run(self, graph: Graph) -> int:
+        """Replace the Constant nodes of the main graph; return how many there were."""
+        if graph.outer is not None or graph.operator is not None:
+            return 0
+        return sum(
+            _lift(graph, node) for node in graph if node.op_type == "Constant" and not node.domain
+        )
+
+
+def _lift(graph: Graph, node: Node) -> bool:
+    value = node.output
+    if not value.is_constant or not value.is_used or value.is_output:
+        return False
+    tensor = _tensor(value)
+    if tensor.ByteSize() > node.proto.ByteSize():
+        return False
+    new = graph.add_tensor(tensor, graph.model.fresh_name(value.name))
+    replaced = graph.replace(value, new)
+    graph.sweep([new])
+    return replaced
+
+
+def _tensor(value: Value) -> TensorProto:
+    tensor = TensorProto()
+    tensor.CopyFrom(value.tensor or from_array(value.numpy(), value.name))
+    tensor.name = value.name
+    return tensor
