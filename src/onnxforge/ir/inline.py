@@ -80,16 +80,24 @@ def _import_opsets(graph: Graph, body: Graph) -> None:
     missing: dict[str, int] = {}
     for domain, op_type in {(n.domain, n.op_type): None for each in body.nested() for n in each}:
         version = wanted.get(domain, 1)
-        known = schema(op_type, domain, version)
         if domain not in present:
             missing[domain] = version
-        elif version != present[domain] and known != schema(op_type, domain, present[domain]):
+        elif version != present[domain] and not (
+            (domain, op_type) in graph.model.function_operators
+            or _is_same(op_type, domain, version, present[domain])
+        ):
             raise InvalidModelError(
                 f"{body} cannot be inlined: it calls {domain or 'ai.onnx'}::{op_type} of opset "
                 f"{version}, which opset {present[domain]} changed"
             )
     for domain, version in missing.items():
         graph.import_opset(domain, version)
+
+
+def _is_same(op_type: str, domain: str, version: int, other: int) -> bool:
+    """Whether an operator means the same at two opset versions, as far as ONNX knows it."""
+    one, two = schema(op_type, domain, version), schema(op_type, domain, other)
+    return one is not None and two is not None and one.since_version == two.since_version
 
 
 def _bind(node: NodeProto, given: Mapping[str, AttributeProto]) -> None:
