@@ -111,6 +111,7 @@ class Region:
         if arrays is not None:
             for output, array in zip(node.outputs, arrays, strict=True):
                 self._know(output, array)
+                self.graph.model.inference.learn(output, array)
         elif not self._measure(node):
             return
         self.nodes[node] = None

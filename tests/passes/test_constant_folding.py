@@ -813,6 +813,23 @@ def test_a_size_that_is_known_only_after_folding_lets_the_rest_fold_too() -> Non
     assert [node.op_type for node in folded(proto).graph] == ["Concat"]
 
 
+def test_a_shape_that_onnx_loses_track_of_folds_at_once_and_not_only_after_saving() -> None:
+    result = folded(
+        model("""
+        g (float[1,2,4,4] x) => (float[A,B,C,D] y) <float[4] scales = {1.0, 1.0, 2.0, 2.0}> {
+            s = Shape(x)
+            one = Constant<value_ints = [1]>()
+            m = Max(s, one)
+            r = Reshape(x, m)
+            z = Resize<mode = "nearest">(r, , scales)
+            t = Shape(z)
+            y = Reshape(z, t)
+        }
+        """)
+    )
+    assert [node.op_type for node in result.graph] == ["Reshape", "Resize", "Reshape"]
+
+
 def test_many_small_chains_need_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("onnxforge_passes.constant_folding.evaluate")
     nodes = []

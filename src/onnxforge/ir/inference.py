@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from onnx import TensorProto, TypeProto
+import numpy as np
+from onnx import TensorProto, TypeProto, helper
 
 from onnxforge import shapes
 from onnxforge.errors import OnnxForgeError
 from onnxforge.shapes import DimLike, KnownInput, ShapeValue
+from onnxforge.storage import from_array
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from onnxforge.ir.graph import Graph
     from onnxforge.ir.model import Model
     from onnxforge.ir.node import Node
@@ -68,6 +72,13 @@ class Inference:
         known = old.known or self._inherited.get(old) or _of(self._types.get(old))
         if known.type is not None:
             self._inherited[new] = known
+
+    def learn(self, value: Value, array: npt.NDArray[Any]) -> None:
+        """Note what *value* was found to be, so that what depends on it can be inferred."""
+        if value.known is None or value.known.value is None:
+            dtype = helper.np_dtype_to_tensor_dtype(array.dtype.newbyteorder("="))
+            type = shapes.tensor_type(dtype, array.shape)
+            value.known = Known(array.shape, dtype, shapes.value_of(array), type)
 
     def look_again(self, value: Value) -> None:
         """Let what depends on *value*, which is constant now, be inferred anew where it was vague."""
@@ -123,7 +134,7 @@ class Inference:
                     continue
                 if types is None:
                     types = self._infer_node(node)
-                elif self._has_learned(node):
+                elif not all(map(_is_sized, types)) and self._has_learned(node):
                     pairs = zip(self._infer_node(node), types, strict=True)
                     types = [new if new is not None else type for new, type in pairs]
             stack.pop()
@@ -149,6 +160,9 @@ class Inference:
         for value in node.inputs:
             if value is None or value.producer is None or value.known is None:
                 continue
+            contents = value.known.value
+            if contents is not None and contents.constants() and not value.is_constant:
+                return True
             before, now = (self._types or {}).get(value), value.known.type
             if now is None or _is_complete(before):
                 continue
@@ -166,8 +180,9 @@ class Inference:
                 continue
             if value.known.type is not None:
                 types[value.name] = value.known.type
-            if value.is_constant and value.known.value is not None and value.tensor is not None:
-                data[value.name] = value.tensor
+            tensor = value.tensor if value.is_constant else None
+            if value.known.value is not None and (tensor := tensor or _tensor_of(value.known)):
+                data[value.name] = tensor
         for value in chain.from_iterable(body.captured() for body in node.subgraphs):
             if value.known is not None and value.known.type is not None:
                 types[value.name] = value.known.type
@@ -218,17 +233,31 @@ def _completed(known: Known, inherited: Known) -> Known:
     return _refined(known, inherited.shape)
 
 
-def _is_complete(type: TypeProto | None) -> bool:
-    """Whether a type leaves nothing that symbols, or following contents, could add."""
+def _is_sized(type: TypeProto | None) -> bool:
+    """Whether a type is that of a tensor with nothing unknown about its size."""
     if type is None or not type.HasField("tensor_type"):
         return False
     tensor = type.tensor_type
     if not tensor.HasField("shape") or not tensor.elem_type:
         return False
-    dims = tensor.shape.dim
-    if len(dims) <= 1 and tensor.elem_type in _SHAPE_DTYPES:
+    return all(dim.dim_value > 0 or dim.dim_param for dim in tensor.shape.dim)
+
+
+def _is_complete(type: TypeProto | None) -> bool:
+    """Whether a type leaves nothing that symbols, or following contents, could add."""
+    if type is None or not _is_sized(type):
         return False
-    return all(dim.dim_value > 0 or dim.dim_param for dim in dims)
+    tensor = type.tensor_type
+    return len(tensor.shape.dim) > 1 or tensor.elem_type not in _SHAPE_DTYPES
+
+
+def _tensor_of(known: Known) -> TensorProto | None:
+    """The tensor whose elements are all known."""
+    numbers = known.value.constants() if known.value is not None else None
+    if numbers is None or known.dtype is None or known.value is None:
+        return None
+    array = np.array(numbers, helper.tensor_dtype_to_np_dtype(known.dtype))
+    return from_array(array.reshape(known.value.shape), "")
 
 
 def _could_be_shape(known: Known) -> bool:
