@@ -115,7 +115,7 @@ class Trial:
             if len(fitting) == _SIZES or not self._starts:
                 break
         if not fitting:
-            raise CannotRun(sides.refusal)
+            raise CannotRun(f"the original takes no sample: {sides.refusal}")
         for mood, seed in self._further(fitting[0], thorough):
             outcome = sides.try_on(self._feeds(fitting[0], mood, seed))
             if outcome is not None:
@@ -217,6 +217,9 @@ class _Program:
     def __init__(self, proto: ModelProto, output: Value, folder: Path | None) -> None:
         self._proto, self._folder = proto, folder
         self._dtype = _BYTE_FLOATS.get(output.dtype or 0)
+        self._is_native = output.dtype is not None and _is_native(
+            np.empty(0, helper.tensor_dtype_to_np_dtype(output.dtype))
+        )
         self._session = runtime.Session(proto, folder)
         self.runtime = self._session.runtime
 
@@ -226,6 +229,8 @@ class _Program:
         try:
             (result,) = self._session.run(feeds)
         except EvaluationError:
+            if self._is_native and all(map(_is_native, feeds.values())):
+                raise
             return self.refer(feeds)
         if self._dtype is not None and result.dtype == np.uint8:
             result = result.view(self._dtype)
@@ -236,6 +241,11 @@ class _Program:
         (result,) = runtime.reference(self._proto, feeds, self._folder)
         self.runtime = "ONNX's reference evaluator"
         return result
+
+
+def _is_native(feed: Any) -> bool:
+    """Whether it has a type of numpy's own: ONNX Runtime's Python side knows no others."""
+    return not isinstance(feed, np.ndarray) or feed.dtype.isbuiltin == 1
 
 
 def narrow_floats(nodes: Iterable[Node]) -> list[np.dtype[Any]]:
