@@ -45,7 +45,7 @@ def value_of(array: np.ndarray[Any, Any]) -> ShapeValue | None:
     """The contents of a constant, or None if it is no small tensor of whole numbers."""
     if array.ndim > 1 or array.size > MAX_ELEMENTS or array.dtype.kind not in "iubf":
         return None
-    if array.dtype.isbuiltin != 1:
+    if array.dtype.kind == "f" and array.dtype not in (np.float16, np.float32, np.float64):
         return None  # some types of ml_dtypes pass for floats, and numpy knows nothing of them
     if array.dtype.kind == "f":
         whole = (
