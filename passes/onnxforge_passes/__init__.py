@@ -9,6 +9,7 @@ from onnxforge_passes.cast_chain_elimination import CastChainElimination
 from onnxforge_passes.cast_like_lowering import CastLikeLowering
 from onnxforge_passes.clip_merging import ClipMerging
 from onnxforge_passes.common_subexpression_elimination import CommonSubexpressionElimination
+from onnxforge_passes.concat_merging import ConcatMerging
 from onnxforge_passes.constant_folding import ConstantFolding
 from onnxforge_passes.constant_to_initializer import ConstantToInitializer
 from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
@@ -22,9 +23,12 @@ from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.slice_end_folding import SliceEndFolding
+from onnxforge_passes.slice_merging import SliceMerging
+from onnxforge_passes.transpose_merging import TransposeMerging
 from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
 from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
 from onnxforge_passes.unused_output_removal import UnusedOutputRemoval
+from onnxforge_passes.view_merging import ViewMerging
 
 # Folding tells which branches are taken, and both bring constants and convolutions to light.
 standard = Pipeline(
@@ -34,6 +38,10 @@ standard = Pipeline(
     ReshapeTargetFolding(),
     ExpandTargetFolding(),
     SliceEndFolding(),
+    ViewMerging(),
+    TransposeMerging(),
+    ConcatMerging(),
+    SliceMerging(),
     CastLikeLowering(),
     CastChainElimination(),
     NoopElimination(),
