@@ -22,7 +22,7 @@ from onnx import (
 )
 
 from onnxforge.errors import InvalidModelError
-from onnxforge.ir import order
+from onnxforge.ir import order, validity
 from onnxforge.ir.node import Node
 from onnxforge.ir.operators import domain_of, make_attribute, may_have_bodies
 from onnxforge.ir.value import Value
@@ -133,6 +133,7 @@ class Graph:
         for node in nodes:
             self._attach(node)
             self._link(node, before=None)
+        validity.check_graph(self, nodes)
         for name in self.output_names:
             value = self.resolve(name, "returns")
             value.output_of = (*value.output_of, self)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from onnx import FunctionProto, GraphProto, ModelProto
 
 from onnxforge import storage
+from onnxforge.ir import validity
 from onnxforge.ir.graph import Graph
 from onnxforge.ir.inference import Inference
 from onnxforge.ir.operators import PURE, RANDOM, UNKNOWN, Operator, domain_of
@@ -78,9 +79,11 @@ class Model:
 
     @cached_property
     def _views(self) -> tuple[Graph, list[Graph]]:
+        validity.check_model(self.proto)
         with _gc_paused():
             functions = [Graph(self, function) for function in self.proto.functions]
             graph = Graph(self, self.proto.graph)
+        validity.check_calls(graph, functions)
         for info in self.proto.training_info:
             for binding in (*info.initialization_binding, *info.update_binding):
                 graph.pin((binding.key, binding.value))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from onnx import NodeProto
+from onnx import AttributeProto, NodeProto
 
+from onnxforge.errors import InvalidModelError
 from onnxforge.ir import operators
 from onnxforge.ir.operators import Operator, python_value
 
@@ -91,11 +92,22 @@ class Node:
     def attribute(self, name: str) -> Any:
         """An attribute's value: as written, else the operator schema's default, else None.
 
-        In a function's body it can be an `AttributeReference`, which equals no value.
+        In a function's body it can be an `AttributeReference`, which equals no value.  Raises
+        `InvalidModelError` if the schema has it of another type, or has it and the node has not.
         """
+        kinds = operators.attribute_kinds(self.op_type, self.domain, self.version)
+        kind, is_required = kinds.get(name, (None, False))
         for attribute in self.proto.attribute:
             if attribute.name == name:
+                if kind not in (None, attribute.type) and not attribute.ref_attr_name:
+                    written = AttributeProto.AttributeType.Name(attribute.type)
+                    raise InvalidModelError(
+                        f"{self!r} has {name!r} of type {written}, and it has to be "
+                        f"{AttributeProto.AttributeType.Name(kind)}: the file is damaged"
+                    )
                 return python_value(attribute)
+        if is_required:
+            raise InvalidModelError(f"{self!r} lacks its attribute {name!r}: the file is damaged")
         return operators.attribute_defaults(self.op_type, self.domain, self.version).get(name)
 
     @property

@@ -135,6 +135,14 @@ def attribute_defaults(op_type: str, domain: str, version: int) -> Mapping[str, 
     )
 
 
+@lru_cache(None)
+def attribute_kinds(op_type: str, domain: str, version: int) -> Mapping[str, tuple[int, bool]]:
+    """The type of each attribute by name, as in `AttributeProto.type`, and whether it has to be."""
+    if (known := schema(op_type, domain, version)) is None:
+        return MappingProxyType({})
+    return MappingProxyType({n: (_kind(d), d.required) for n, d in known.attributes.items()})
+
+
 @dataclass(frozen=True, slots=True)
 class AttributeReference:
     """Stands for an attribute of a function's node that each call of the function sets."""

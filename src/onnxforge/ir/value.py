@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, TypeProto
 
 from onnxforge.errors import InterfaceError, NotConstantError
-from onnxforge.ir.operators import AttributeReference, python_value
+from onnxforge.ir.operators import attribute_kinds, python_value
 from onnxforge.storage import to_array
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ class Value:
         assert self.producer is not None
         for attribute in self.producer.proto.attribute:
             if attribute.name == "value" or attribute.name in _CONSTANT_DTYPES:
-                value = python_value(attribute)
-                return None if isinstance(value, AttributeReference) else (attribute.name, value)
+                kind, _ = attribute_kinds("Constant", "", 13)[attribute.name]
+                is_known = attribute.type == kind and not attribute.ref_attr_name
+                return (attribute.name, python_value(attribute)) if is_known else None
         return None
 
     @property
