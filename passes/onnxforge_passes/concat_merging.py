@@ -41,7 +41,7 @@ def _merge(graph: Graph, node: Node) -> bool:
             merged += maker.inputs
             position += 1
         elif maker.op_type == "Split" and _is_whole(maker, inputs[position:], node, len(inputs)):
-            merged.append(maker.inputs[0])
+            merged.append(maker.input(0))
             position += len(maker.outputs)
         else:
             merged.append(value)
@@ -58,7 +58,7 @@ def _merge(graph: Graph, node: Node) -> bool:
 
 def _axis(node: Node) -> int | None:
     """The axis of a Concat or a Split, counted from the front."""
-    value = node.inputs[0]
+    value = node.input(0)
     if node.op_type not in ("Concat", "Split") or value is None or node.has_references:
         return None
     axis = node.attribute("axis")
@@ -82,7 +82,7 @@ def _is_whole(split: Node, values: list[Value | None], node: Node, count: int) -
 
 def _undo(graph: Graph, node: Node) -> bool:
     """Let what was concatenated stand for the parts a Split cuts it into."""
-    whole = node.inputs[0]
+    whole = node.input(0)
     concat = whole.producer if whole is not None else None
     if concat is None or concat.op_type != "Concat" or concat.domain:
         return False

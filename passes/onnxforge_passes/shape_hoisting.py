@@ -17,11 +17,11 @@ class ShapeHoisting(Pass):
 
 
 def _hoist(graph: Graph, node: Node) -> bool:
-    found = value = node.inputs[0]
+    found = value = node.input(0)
     while value is not None and _is_measured_only(value):
         value = _same_shape_input(value)
         found = value or found
-    if found is None or found is node.inputs[0]:
+    if found is None or found is node.input(0):
         return False
     op = Builder(graph, before=node)
     done = graph.replace(node.output, getattr(op, node.op_type)(found, like=node))

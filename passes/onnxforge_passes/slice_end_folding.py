@@ -39,7 +39,7 @@ def _fold(graph: Graph, node: Node) -> bool:
     if len(numbers) < count:
         graph.decline("Slice: an end is neither known nor that of the dimension")
         return False
-    starts, *rest = node.inputs[1], *node.inputs[3:]
+    starts, *rest = node.input(1), *node.inputs[3:]
     # Starts and ends are of one type; of int32, too, this is beyond every dimension.
     bound = _END if ends.dtype == 7 else 2**31 - 1
     op = Builder(graph, before=node)

@@ -33,13 +33,13 @@ class SliceMerging(Pass):
 
 
 def _merge(graph: Graph, node: Node) -> bool:
-    data = node.inputs[0]
+    data = node.input(0)
     inner = data.producer if data is not None else None
     if data is None or inner is None or inner.op_type != "Slice" or inner.domain:
         return False
     if data.is_output or list(data.consumers) != [node] or inner.graph is not graph:
         return False
-    source, first, second = inner.inputs[0], cuts(inner), cuts(node)
+    source, first, second = inner.input(0), cuts(inner), cuts(node)
     if source is None or source.shape is None or first is None or second is None:
         return False
     merged = dict(first)
@@ -65,7 +65,7 @@ def cuts(node: Node) -> dict[int, Cut] | None:
 
     Also None if it goes backwards.
     """
-    data = node.inputs[0]
+    data = node.input(0)
     numbers: list[list[int] | None] = []
     for value in node.inputs[1:]:
         contents = value.contents if value is not None else None

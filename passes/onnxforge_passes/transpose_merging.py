@@ -19,17 +19,17 @@ def is_transpose(node: Node) -> bool:
 def permutation(node: Node) -> list[int] | None:
     """The order of a Transpose: for each dimension of the result, which of the input's it is."""
     perm = node.attribute("perm")
-    if perm is None and node.inputs[0] is not None and node.inputs[0].rank is not None:
-        return list(reversed(range(node.inputs[0].rank)))
+    if perm is None and node.input(0) is not None and node.input(0).rank is not None:
+        return list(reversed(range(node.input(0).rank)))
     return list(perm) if isinstance(perm, list) else None
 
 
 def _merge(graph: Graph, node: Node) -> bool:
-    data = node.inputs[0]
+    data = node.input(0)
     inner = data.producer if data is not None else None
     if inner is None or inner.graph is not graph or not is_transpose(inner):
         return False
-    source = inner.inputs[0]
+    source = inner.input(0)
     first, second = permutation(inner), permutation(node)
     if first is None or second is None or source is None:
         return False

@@ -31,7 +31,7 @@ def is_view(node: Node) -> bool:
         return False
     if node.op_type != "Transpose":
         return True
-    shape = node.inputs[0].shape if node.inputs[0] is not None else None
+    shape = node.input(0).shape if node.input(0) is not None else None
     perm = node.attribute("perm")
     if shape is None or perm is None:
         return False
@@ -46,14 +46,14 @@ def _merge(graph: Graph, node: Node) -> bool:
             return True
     # What others read stays anyway, and then nothing is gained by reading past it.
     gains = 0
-    value = node.inputs[0]
+    value = node.input(0)
     for _ in sources:
         assert value is not None
         if value.is_output or not all(map(is_view, value.consumers)):
             break
         gains += 1
         assert value.producer is not None
-        value = value.producer.inputs[0]
+        value = value.producer.input(0)
     for length in range(gains, 0, -1):
         op = Builder(graph, before=node)
         new = _written(op, node, sources[length - 1], length + 1)
@@ -66,12 +66,12 @@ def _merge(graph: Graph, node: Node) -> bool:
 
 def _sources(node: Node) -> Iterator[Value]:
     """What the views above *node* read, nearest first."""
-    value = node.inputs[0]
+    value = node.input(0)
     for _ in range(_MAX_LENGTH):
         maker = value.producer if value is not None else None
         if maker is None or maker.graph is not node.graph or not is_view(maker):
             return
-        value = maker.inputs[0]
+        value = maker.input(0)
         if value is None:
             return
         yield value
@@ -109,7 +109,7 @@ def _written(op: Builder, node: Node, source: Value, length: int) -> Value | Non
             return new
     if node.version < 5:
         return None
-    if node.op_type == "Reshape" and (shape := node.inputs[1]) is not None:
+    if node.op_type == "Reshape" and (shape := node.input(1)) is not None:
         sizes = shape.contents
         if sizes is not None and all(size == -1 or at_least(size, 1) for size in sizes.elements):
             new = op.Reshape(source, shape, like=node)
@@ -132,7 +132,7 @@ def _axes(node: Node, source: Value, length: int) -> list[int | None] | None:
         return None
     nodes = [node]
     for _ in range(length - 1):
-        data = nodes[-1].inputs[0]
+        data = nodes[-1].input(0)
         assert data is not None
         assert data.producer is not None
         nodes.append(data.producer)

@@ -110,3 +110,15 @@ def test_other_parts_are() -> None:
         }
         """,
     )
+
+
+def test_constants_are_inputs_like_others() -> None:
+    check(
+        ConcatMerging(),
+        before="""
+        g (float[2] a) => (float[P] y) {
+            c = Constant <value_floats = [1.0, 2.0]> ()
+            y = Concat <axis = 0> (a, c)
+        }
+        """,
+    )
