@@ -50,7 +50,7 @@ class ConstantFolding(Pass):
                         region.exclude(value)
             if all(value in made for value in wanted):
                 break
-        changes += sum(_replace(value, made[value]) for value in wanted if value.is_used)
+        changes += sum(graph.replace(value, made[value]) for value in wanted if value.is_used)
         graph.sweep(made.values())
         return changes
 
@@ -121,12 +121,6 @@ def _skip_copies(graph: Graph) -> int:
             if source is not None and source.is_constant and not _stays(node.output):
                 changes += node.output.is_used and graph.replace(node.output, source)
     return changes
-
-
-def _replace(old: Value, new: Value) -> bool:
-    if old.known is not None:
-        _ = new.type  # known of the array itself, which may be more than was known before
-    return old.graph.replace(old, new)
 
 
 def _batches(region: Region, values: list[Value]) -> Iterator[list[Value]]:

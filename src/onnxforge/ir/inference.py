@@ -82,7 +82,8 @@ class Inference:
 
     def look_again(self, value: Value) -> None:
         """Let what depends on *value*, which is constant now, be inferred anew where it was vague."""
-        if self._types is None:
+        before = self._inherited.pop(value, None)
+        if self._types is None or (before is not None and _says_all(before)):
             return
         pending = [value]
         for each in pending:
@@ -249,6 +250,15 @@ def _is_complete(type: TypeProto | None) -> bool:
         return False
     tensor = type.tensor_type
     return len(tensor.shape.dim) > 1 or tensor.elem_type not in _SHAPE_DTYPES
+
+
+def _says_all(known: Known) -> bool:
+    """Whether of a value so known nothing more is learned from its data."""
+    if not _is_sized(known.type) or known.shape is None:
+        return False
+    if known.value is not None and known.value.constants() is not None:
+        return True
+    return len(known.shape) > 1 or any(isinstance(n, int) and n > _MAX_LENGTH for n in known.shape)
 
 
 def _tensor_of(known: Known) -> TensorProto | None:
