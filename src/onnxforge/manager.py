@@ -60,6 +60,7 @@ class PassManager:
         model.provenance = self.provenance
         try:
             for number in range(1, self.max_rounds + 1):
+                model.infer_anew()
                 steps = [self._step(leaf, model, number) for leaf in leaves]
                 report.steps += steps
                 report.settled = not any(step.changes for step in steps)

@@ -118,6 +118,14 @@ class Model:
         """What is known about the types, shapes and contents of values."""
         return Inference(self)
 
+    def infer_anew(self) -> None:
+        """Forget what is known about values: what was edited since may tell more of those after it."""
+        if "inference" in self.__dict__:
+            del self.inference
+            for graph in self.graphs():
+                for value in graph.values.values():
+                    value.known = None
+
     @property
     def function_operators(self) -> Mapping[tuple[str, str], Operator]:
         """What may be done with calls of the model's own functions, by domain and name."""
