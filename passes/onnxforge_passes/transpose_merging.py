@@ -18,9 +18,9 @@ def is_transpose(node: Node) -> bool:
 
 def permutation(node: Node) -> list[int] | None:
     """The order of a Transpose: for each dimension of the result, which of the input's it is."""
-    perm = node.attribute("perm")
-    if perm is None and node.input(0) is not None and node.input(0).rank is not None:
-        return list(reversed(range(node.input(0).rank)))
+    perm, data = node.attribute("perm"), node.input(0)
+    if perm is None and data is not None and data.rank is not None:
+        return list(reversed(range(data.rank)))
     return list(perm) if isinstance(perm, list) else None
 
 

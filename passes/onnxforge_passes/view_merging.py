@@ -31,8 +31,8 @@ def is_view(node: Node) -> bool:
         return False
     if node.op_type != "Transpose":
         return True
-    shape = node.input(0).shape if node.input(0) is not None else None
-    perm = node.attribute("perm")
+    data, perm = node.input(0), node.attribute("perm")
+    shape = data.shape if data is not None else None
     if shape is None or perm is None:
         return False
     moved = [axis for axis in perm if shape[axis] != 1]
