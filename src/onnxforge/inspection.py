@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from onnx import FunctionProto, GraphProto, ModelProto, TensorProto, TypeProto
@@ -202,9 +203,15 @@ def _external_files(model: Model, tensors: list[TensorProto]) -> list[ExternalFi
     files = []
     for location, nbytes in sorted(used.items()):
         path = model.folder / location if model.folder is not None else None
-        size = path.stat().st_size if path is not None and path.is_file() else None
-        files.append(ExternalFile(location, nbytes, size))
+        files.append(ExternalFile(location, nbytes, _size_of(path)))
     return files
+
+
+def _size_of(path: Path | None) -> int | None:
+    try:
+        return path.stat().st_size if path is not None and path.is_file() else None
+    except OSError:  # a name longer than names can be, say
+        return None
 
 
 # What the graph says
