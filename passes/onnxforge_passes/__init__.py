@@ -12,13 +12,17 @@ from onnxforge_passes.common_subexpression_elimination import CommonSubexpressio
 from onnxforge_passes.concat_merging import ConcatMerging
 from onnxforge_passes.constant_folding import ConstantFolding
 from onnxforge_passes.constant_to_initializer import ConstantToInitializer
+from onnxforge_passes.conv_arithmetic_fusion import ConvArithmeticFusion
 from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
+from onnxforge_passes.conv_input_fusion import ConvInputFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
+from onnxforge_passes.loop_elimination import LoopElimination
 from onnxforge_passes.noop_elimination import NoopElimination
+from onnxforge_passes.pad_fusion import PadFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
@@ -49,12 +53,16 @@ standard = Pipeline(
     ClipMerging(),
     ConstantFolding(),
     IfElimination(),
+    LoopElimination(),
+    PadFusion(),
     ConvBatchNormFusion(),
+    ConvArithmeticFusion(),
+    ConvInputFusion(),
+    ConstantToInitializer(),
+    DuplicateInitializerElimination(),
     CommonSubexpressionElimination(),
     DeadNodeElimination(),
     UnusedOutputRemoval(),
-    ConstantToInitializer(),
-    DuplicateInitializerElimination(),
     UnusedInitializerRemoval(),
     UnusedFunctionRemoval(),
     description="What every model gains from, in portable ONNX.",
