@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 from onnxforge import Builder, Graph, Node, Pass, Value
 
 
@@ -29,6 +31,7 @@ def _merge(graph: Graph, node: Node) -> bool:
     if axis is None or not all(inputs):
         return False
     merged: list[Value | None] = []
+    reads = Counter(inputs)
     position = 0
     while position < len(inputs):
         value = inputs[position]
@@ -37,7 +40,7 @@ def _merge(graph: Graph, node: Node) -> bool:
         if maker is None or maker.graph is not graph or maker.domain or _axis(maker) != axis:
             merged.append(value)
             position += 1
-        elif maker.op_type == "Concat" and _is_read_only_by(node, value):
+        elif maker.op_type == "Concat" and reads[value] == 1 and _is_read_only_by(node, value):
             merged += maker.inputs
             position += 1
         elif maker.op_type == "Split" and _is_whole(maker, inputs[position:], node, len(inputs)):

@@ -126,6 +126,8 @@ class Region:
             if value is None:
                 inputs.append(None)
             elif (array := self.arrays.get(value)) is not None:
+                if array.size > MAX_ELEMENTS:  # it grows from node to node
+                    return None
                 inputs.append(array)
             elif value in self._sizes or not _is_small(value):
                 return None

@@ -122,3 +122,11 @@ def test_constants_are_inputs_like_others() -> None:
         }
         """,
     )
+
+
+def test_a_concat_read_twice_by_one_node_stays() -> None:
+    check(
+        ConcatMerging(),
+        """g (float[2] x) => (float[8] y)
+        { a = Concat<axis=0>(x, x) y = Concat<axis=0>(a, a) }""",
+    )
