@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, TypeProto
 
-from onnxforge.errors import InterfaceError, NotConstantError
+from onnxforge.errors import InterfaceError, InvalidModelError, NotConstantError
 from onnxforge.ir.operators import attribute_kinds, python_value
 from onnxforge.storage import to_array
 
@@ -114,7 +114,10 @@ class Value:
         """A constant's data, converted to *dtype* if one is given.
 
         Large data is mapped from its file and read-only; 16-bit, 8-bit and 4-bit floats have the
-        dtypes of ml_dtypes.  Raises `NotConstantError` if the value is not constant.
+        dtypes of ml_dtypes.
+
+        Raises `NotConstantError` if the value is not constant, `InvalidModelError` if its data is
+        damaged or cannot be converted.
         """
         if not self.is_constant:
             raise NotConstantError(f"{self.name!r} is not constant: test is_constant first")
@@ -125,7 +128,10 @@ class Value:
             assert constant is not None
             name, data = constant
             array = np.array(data, _CONSTANT_DTYPES[name])
-        return array if dtype is None else array.astype(dtype)
+        try:
+            return array if dtype is None else array.astype(dtype)
+        except ValueError as error:  # strings that are no numbers
+            raise InvalidModelError(f"{self.name!r} cannot be converted: {error}") from error
 
     # What is known beside the protobuf
 
