@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from onnx import ModelProto
 
-from onnxforge import interop, registry
-from onnxforge.errors import NotEquivalentError
+from onnxforge import interop, registry, targets
+from onnxforge.errors import NotEquivalentError, PassError
 from onnxforge.ir import Model
 from onnxforge.manager import PassManager
 from onnxforge.passes import Pass
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 def optimize(
     model: interop.Source,
-    passes: str | Pass | Iterable[str | Pass] = "standard",
+    passes: str | Pass | Iterable[str | Pass] | None = None,
     *,
+    target: str = "onnx",
     verify: Literal["model", "edits", False] = "model",
     in_place: bool = False,
     freeze: bool = False,
@@ -40,7 +41,11 @@ def optimize(
         model: A path, bytes, a `ModelProto`, a `Model`, an `onnx_ir.Model`, a
             `torch.onnx.ONNXProgram` or an `onnx_graphsurgeon.Graph`.  It stays as it is.
         passes: Names with options, as in `"standard, constant-folding(max_bytes=0)"`, passes, or a
-            sequence of both.  They run in order, again and again until nothing changes.
+            sequence of both.  They run in order, again and again until nothing changes.  Without,
+            those of the target: `"standard"` for most.
+        target: Where the model is to run, one of `targets.names()`: no operator is introduced that
+            it has no kernel for.  The default stands for whatever implements the standard; with
+            *passes* of your own it is not enforced.
         verify: `"model"` compares the original and the result as a whole; `"edits"` also compares
             each edit as it is made, and leaves out those found wrong; False compares nothing.
         in_place: Change *model* itself, a `Model` or `ModelProto`, instead of a copy.  After an
@@ -56,13 +61,15 @@ def optimize(
         NotEquivalentError: The result computes something else; its `report` tells what was done.
         InterfaceError: A pass changed what callers rely on.
         InvalidModelError: The input is no valid model.
-        PassError: A pass is unknown, cannot take its options, or fails.
+        PassError: A pass is unknown, cannot take its options, fails, or introduces an operator that
+            the target does not run.
         TypeError: *model* is nothing of the above, or cannot be changed in place.
 
     """
     if verify not in ("model", "edits", False):
         raise ValueError(f"verify={verify!r}: it can be 'model', 'edits' or False")
-    chosen = registry.resolve(passes)
+    place = targets.load(target)
+    chosen = registry.resolve(place.passes if passes is None else passes)
     is_shared = isinstance(model, Model | ModelProto)
     if in_place and not is_shared:
         kind = type(model).__qualname__
@@ -80,7 +87,11 @@ def optimize(
             max_rounds=max_rounds,
             provenance=provenance,
         )
+        operators = {(n.domain, n.op_type) for graph in subject.graphs() for n in graph}
         subject.report = manager.run(subject)
+        new = targets.strangers(operators, subject, place)
+        if new and (passes is None or target != "onnx"):
+            raise PassError(f"a pass introduced {', '.join(new)}, which {place.title} does not run")
         subject.report.verify = verify or ""
         if check:
             check(subject)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,11 +20,47 @@ _SHOWN = 20
 
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model to look at.")],
+    target: Annotated[
+        str | None, typer.Option(help="Also say how the model falls apart on this target.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and all of it.")] = False,
 ) -> None:
     """Say what is in a model: interface, operators, weights, and what blocks constant folding."""
-    found = inspect_model(Model.load(model))
-    print(json.dumps(found.to_dict(), indent=2) if as_json else "\n".join(_text(found)))
+    subject = Model.load(model)
+    found = inspect_model(subject)
+    placed = _placement(subject, target) if target is not None else None
+    if as_json:
+        data = found.to_dict() | ({"placement": placed} if placed is not None else {})
+        print(json.dumps(data, indent=2))
+        return
+    print("\n".join([*_text(found), *(_placement_text(placed) if placed is not None else [])]))
+
+
+def _placement(model: Model, name: str) -> dict[str, Any]:
+    """What a target takes of the main graph, as plain data."""
+    from onnxforge import targets
+
+    target = targets.load(name)
+    split = targets.partitions(model.graph, target)
+    return {
+        "target": target.title,
+        "source": target.source,
+        "partitions": [len(group) for group in split.groups],
+        "refused": [
+            {"node": node.name or repr(node), "op_type": node.op_type, "reason": reason}
+            for node, reason in split.refused.items()
+        ],
+    }
+
+
+def _placement_text(placed: dict[str, Any]) -> Iterator[str]:
+    sizes = placed["partitions"]
+    yield ""
+    yield f"on {placed['target']}:"
+    yield f"  {len(sizes)} partitions of {sum(sizes):,} nodes; {len(placed['refused']):,} on the CPU"
+    reasons = Counter(each["reason"] for each in placed["refused"])
+    yield from columns([(f"{n:,}", reason) for reason, n in reasons.most_common(_SHOWN)], "  ")
+    yield f"  (according to {placed['source']})"
 
 
 def _text(found: Inspection) -> Iterator[str]:

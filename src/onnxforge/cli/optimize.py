@@ -56,9 +56,12 @@ def optimize(
             "--pass",
             "-p",
             metavar="PASS[(OPTION=VALUE,...)]",
-            help="Passes in place of `standard`; `onnxforge passes` lists them.  Repeatable.",
+            help="Passes in place of the target's; `onnxforge passes` lists them.  Repeatable.",
         ),
-    ] = ["standard"],  # noqa: B006 - typer's way to write a default, which it copies
+    ] = [],  # noqa: B006 - typer's way to write a default, which it copies
+    target: Annotated[
+        str, typer.Option(help="Where the model is to run, if more than portable ONNX runs there.")
+    ] = "onnx",
     verify: Annotated[
         Verify,
         typer.Option(help="Compare the whole model, also every edit as it is made, or nothing."),
@@ -90,7 +93,7 @@ def optimize(
 
     Nothing is written, and the status is 1, if the two are not equivalent.
     """
-    chosen = registry.resolve(passes)
+    chosen = registry.resolve(passes) if passes else None
     for path in (output, report):
         _expect_writable(path)
     before = _size(model)
@@ -98,6 +101,7 @@ def optimize(
         result = api.optimize(
             model,
             chosen,
+            target=target,
             verify=_COMPARED[Verify.NONE if no_verify else verify],
             freeze=freeze,
             feeds=feeds_of(inputs),

@@ -1,0 +1,6 @@
+"""What runs where: one small data file for each target, and one question asked of it."""
+
+from onnxforge.targets.partition import Partition, partitions
+from onnxforge.targets.target import Kernel, Target, load, names, strangers
+
+__all__ = ["Kernel", "Partition", "Target", "load", "names", "partitions", "strangers"]

@@ -1,0 +1,111 @@
+"""What runs where, and what may therefore be introduced."""
+
+import pytest
+from onnx import TensorProto
+from typer.testing import CliRunner
+
+from onnxforge import Model, OnnxForgeError, optimize, targets
+from onnxforge.cli import app
+from onnxforge.errors import PassError
+from onnxforge.ir import operators
+from onnxforge.testing import model
+
+CONV_RELU = """
+g (float[N,3,8,8] x) => (float[N,4,6,6] y)
+<float[4,3,3,3] W>
+{
+    c = Conv(x, W)
+    y = Relu(c)
+}
+"""
+
+
+@pytest.mark.parametrize("name", targets.names())
+def test_every_target_has_a_title_and_a_source(name):
+    target = targets.load(name)
+    assert target.title
+    assert target.source
+    assert target.runs("Conv", dtypes=[TensorProto.FLOAT], version=17)
+
+
+@pytest.mark.parametrize("name", targets.names())
+def test_every_operator_of_a_target_exists(name):
+    for domain, op_type in targets.load(name).kernels or {}:
+        known = operators.schema(op_type, domain, 26) is not None
+        assert known or domain in ("com.microsoft", "ai.onnx.ml") or op_type in FOREIGN, op_type
+
+
+# Operators that ONNX Runtime keeps in ONNX's own domain without a schema of ONNX's.
+FOREIGN = {
+    *("Affine", "Crop", "ParametricSoftplus", "ImageScaler", "ScaledTanh", "DynamicSlice"),
+    *("MemcpyFromHost", "MemcpyToHost", "SimplifiedLayerNormalization", "Upsample", "Scale"),
+}
+
+
+def test_types_and_versions_decide():
+    cpu = targets.load("ort-cpu")
+    assert cpu.runs("Gemm", dtypes=[TensorProto.FLOAT], version=17)
+    assert not cpu.runs("Gemm", dtypes=[TensorProto.INT32], version=17)
+    assert cpu.runs("FusedConv", "com.microsoft", [TensorProto.FLOAT])
+    assert not cpu.runs("FusedConv", "com.microsoft", [TensorProto.FLOAT16])
+    assert not targets.load("onnx").runs("FusedConv", "com.microsoft")
+
+
+def test_an_unknown_target_is_an_error_that_names_the_known_ones():
+    with pytest.raises(OnnxForgeError, match="ort-cpu"):
+        targets.load("abacus")
+
+
+def test_the_portable_target_introduces_no_foreign_operator():
+    result = optimize(model(CONV_RELU))
+    assert [node.op_type for node in result.graph] == ["Conv", "Relu"]
+
+
+def test_a_target_with_the_kernel_gets_the_fused_operator():
+    result = optimize(model(CONV_RELU), target="ort-cpu")
+    assert [node.op_type for node in result.graph] == ["FusedConv"]
+
+
+def test_a_pass_may_not_introduce_what_the_target_does_not_run():
+    with pytest.raises(PassError, match="introduced"):
+        optimize(model(CONV_RELU), "fused-conv-injection", target="nnapi")
+
+
+def test_a_node_without_a_kernel_splits_the_model():
+    text = """
+    g (float[1,3,8,8] x) => (float[1,3,8,8] y) {
+        a = Relu(x)
+        b = Erf(a)
+        y = Relu(b)
+    }
+    """
+    split = targets.partitions(Model(model(text)).graph, targets.load("nnapi"))
+    assert [len(group) for group in split.groups] == [1, 1]
+    assert list(split.refused.values()) == ["no kernel for Erf"]
+
+
+def test_a_node_of_the_cpus_beside_the_way_does_not_split_it():
+    text = """
+    g (float[1,3,8,8] x) => (float[1,3,8,8] y, float[1,3,8,8] z) {
+        a = Relu(x)
+        z = Erf(a)
+        b = Sigmoid(a)
+        y = Relu(b)
+    }
+    """
+    split = targets.partitions(Model(model(text)).graph, targets.load("nnapi"))
+    assert [len(group) for group in split.groups] == [3]
+
+
+def test_weights_that_are_no_constants_are_left_to_the_cpu():
+    text = "g (float[1,3,8,8] x, float[4,3,3,3] W) => (float[1,4,6,6] y) { y = Conv(x, W) }"
+    split = targets.partitions(Model(model(text)).graph, targets.load("xnnpack"))
+    assert list(split.refused.values()) == ["Conv needs constant weights"]
+
+
+def test_inspect_says_how_a_model_falls_apart(tmp_path):
+    Model(model(CONV_RELU)).save(tmp_path / "m.onnx")
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "m.onnx"), "--target", "xnnpack"])
+    assert result.exit_code == 0
+    assert "1 partitions of 1 nodes; 1 on the CPU" in result.output
+    assert "no kernel for Relu" in result.output
