@@ -37,7 +37,7 @@ def test_a_wrong_pass_is_found_out():
         def pattern(self, op, x):
             return op.Relu(x)
 
-        def rewrite(self, op, match, x):
+        def rewrite(self, op, x):
             return op.Identity(x)
 
     with pytest.raises(AssertionError, match="NOT EQUIVALENT") as caught:
