@@ -79,7 +79,7 @@ def _is(operand: Value, unit: float | None) -> bool:
 
 def _is_parameter(value: Value) -> bool:
     """Whether the value is constant and has several elements."""
-    return value.is_constant and not all(size == 1 for size in value.shape or (None,))
+    return value.is_constant and (value.shape is None or any(size != 1 for size in value.shape))
 
 
 def _is_alike(node: Node, source: Value) -> bool:

@@ -10,12 +10,14 @@ class ConstantToInitializer(Pass):
     """Keep constants as initializers of the graph, and not as Constant nodes.
 
     That is smaller, save for long lists of small integers, and lets equal ones be merged.  Bodies
-    and functions, and what a graph returns, stay as they are.
+    and functions, what a graph returns, and files older than version 4 of the format, in which
+    every initializer is an input, stay as they are.
     """
 
     def run(self, graph: Graph) -> int:
         """Replace the Constant nodes of the main graph; return how many there were."""
-        if graph.outer is not None or graph.operator is not None:
+        is_main = graph.outer is None and graph.operator is None
+        if not is_main or graph.model.proto.ir_version < 4:
             return 0
         return sum(
             _lift(graph, node) for node in graph if node.op_type == "Constant" and not node.domain

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+
+from onnxforge import Builder, Graph, Node, Pass, Value, inline
+
+from .uniform import uniform
+
+
+class LoopElimination(Pass):
+    """Put in place of a Loop that runs once its body, and of one that never runs what goes in.
+
+    That is known if the trip count is constant, and the condition is constant or left out.
+    """
+
+    def run(self, graph: Graph) -> int:
+        """Eliminate the loops; return how many went."""
+        loops = [node for node in graph if node.op_type == "Loop" and not node.domain]
+        return sum(_eliminate(graph, node) for node in loops)
+
+
+def _eliminate(graph: Graph, node: Node) -> bool:
+    trips = _trips(node)
+    if trips is None or len(node.subgraphs) != 1 or not any(v.is_used for v in node.outputs):
+        return False
+    states = node.inputs[2:]
+    scanned = node.outputs[len(states) :]
+    if trips == 0 and any(value.is_used for value in scanned):
+        graph.decline("Loop: it never runs, and the shape of what it would collect is unknown")
+        return False
+    op = Builder(graph, before=node)
+    # To take the body out again, should a checker refuse it.
+    before = dict.fromkeys(graph) if graph.model.checker is not None else {}
+    results: list[Value | None] = list(states)
+    if trips == 1:
+        given = [op.constant(np.int64(0)), op.constant(np.True_), *states]
+        _, *results = inline(graph, node.subgraphs[0], given, before=node)
+    replaced = []
+    for index, (old, new) in enumerate(zip(node.outputs, results, strict=False)):
+        if new is None or not old.is_used:
+            continue
+        if index >= len(states):
+            new = _stacked(op, new, node.version)
+        elif old.is_output and (new.producer is None or new.is_output or new.graph is not graph):
+            new = op.Identity(new)  # the output's name needs a node that may bear it
+        replaced.append(graph.replace(old, new))
+    if not all(replaced):
+        graph.sweep(v for n in reversed(graph) if before and n not in before for v in n.outputs)
+    op.undo()
+    return any(replaced)
+
+
+def _trips(node: Node) -> int | None:
+    """0 or 1 if the loop is known to run that often."""
+    count, condition = node.input(0), node.input(1)
+    goes = True if condition is None else uniform(condition)
+    if goes is not None and not goes:
+        return 0
+    number = uniform(count)
+    if number is not None and number <= 0:
+        return 0
+    return 1 if number == 1 and goes else None
+
+
+def _stacked(op: Builder, value: Value, version: int) -> Value:
+    """What a loop collects of a single iteration."""
+    stacked: Value = (
+        op.Unsqueeze(value, np.array([0])) if version >= 13 else op.Unsqueeze(value, axes=[0])
+    )
+    return stacked

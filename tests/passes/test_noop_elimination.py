@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import pytest
+
+from onnxforge.testing import check
+from onnxforge_passes.noop_elimination import NoopElimination
+
+GONE = {
+    "cast": "a = Cast<to = 1>(x)",
+    "reshape to a symbol": "s = Shape(x)  a = Reshape(x, s)",
+    "reshape with one unknown": "s = Constant<value_ints = [-1, 4, 5]>()  a = Reshape(x, s)",
+    "reshape that copies": "s = Constant<value_ints = [0, 0, -1]>()  a = Reshape(x, s)",
+    "expand to its own shape": "s = Shape(x)  a = Expand(x, s)",
+    "expand by ones": "s = Constant<value_ints = [1, 1]>()  a = Expand(x, s)",
+    "transpose": "a = Transpose<perm = [0, 1, 2]>(x)",
+    "pad": "p = Constant<value_ints = [0, 0, 0, 0, 0, 0]>()  a = Pad(x, p)",
+    "slice to the end": "s = Constant<value_ints = [0]>() "
+    "e = Constant<value_ints = [9223372036854775807]>()  a = Slice(x, s, e, s)",
+    "slice of all": "s = Constant<value_ints = [-4]>()  e = Constant<value_ints = [9]>() "
+    "i = Constant<value_ints = [1]>()  a = Slice(x, s, e, i)",
+    "concat": "a = Concat<axis = 1>(x)",
+    "split": "a = Split<axis = 1>(x)",
+    "sum": "a = Sum(x)",
+    "max": "a = Max(x)",
+    "tile": "r = Constant<value_ints = [1, 1, 1]>()  a = Tile(x, r)",
+    "dropout": "a = Dropout(x)",
+    "dropout that says so": "r = Constant<value_float = 0.5>()  t = Constant<value = bool {0}>() "
+    "a = Dropout(x, r, t)",
+    "einsum": 'a = Einsum<equation = "abc->abc">(x)',
+    "resize": 's = Constant<value_floats = [1.0, 1.0, 1.0]>()  a = Resize<mode = "linear">(x, , s)',
+}
+
+
+@pytest.mark.parametrize("nodes", GONE.values(), ids=GONE)
+@pytest.mark.parametrize("dtype", ["float"])
+def test_what_changes_nothing_goes(nodes: str, dtype: str) -> None:
+    subject = check_any(f"g ({dtype}[N,4,5] x) => ({dtype}[N,4,5] y) {{ {nodes}  y = Neg(a) }}")
+    assert [node.op_type for node in subject.graph if node.op_type not in KEPT] == ["Neg"]
+    (node,) = [node for node in subject.graph if node.op_type == "Neg"]
+    assert node.inputs[0] is subject.graph.values["x"]
+
+
+KEPT = {"Constant", "Shape"}
+
+
+def check_any(text: str):
+    """Run the pass with every assertion of `check`, whatever it makes of the graph."""
+    from onnxforge import Model, PassManager
+    from onnxforge.testing import calls, model, names_of
+
+    proto = model(text)
+    subject = Model(proto).copy()
+    PassManager([NoopElimination()]).run(subject)
+    result = subject.to_proto()
+    after = calls(result, names_of(proto))
+    return check(NoopElimination(), proto, after, unchecked="Dropout is not known")
+
+
+STAYS = {
+    "cast to another type": "a = Cast<to = 10>(x)  b = Cast<to = 1>(a)",
+    "reshape of another order": "s = Constant<value_ints = [-1, 5, 4]>()  b = Reshape(x, s)",
+    "expand of a dimension": "s = Constant<value_ints = [2, 1, 1, 1]>()  b = Expand(x, s)",
+    "transpose": "b = Transpose<perm = [0, 2, 1]>(x)",
+    "pad": "p = Constant<value_ints = [0, 0, 0, 0, 0, 1]>()  b = Pad(x, p)",
+    "pad that takes and gives": "p = Constant<value_ints = [0, 1, 0, 0, -1, 0]>()  b = Pad(x, p)",
+    "slice backwards": "s = Constant<value_ints = [-1]>()  e = Constant<value_ints = [-9]>() "
+    "i = Constant<value_ints = [1]>()  b = Slice(x, s, e, i, s)",
+    "slice of a part": "s = Constant<value_ints = [1]>()  e = Constant<value_ints = [4]>() "
+    "b = Slice(x, s, e, s)",
+    "tile": "r = Constant<value_ints = [1, 1, 2]>()  b = Tile(x, r)",
+    "einsum": 'b = Einsum<equation = "abc->acb">(x)',
+    "reduction": "b = ReduceSum<keepdims = 1>(x)",
+}
+
+
+@pytest.mark.parametrize("nodes", STAYS.values(), ids=STAYS)
+def test_what_changes_something_stays(nodes: str) -> None:
+    before = f"g (float[N,4,5] x) => (float[K,L,M] y) {{ {nodes}  y = Neg(b) }}"
+    if nodes.startswith("s = Constant<value_ints = [2"):
+        before = before.replace("K,L,M", "J,K,L,M")
+    check(NoopElimination(), before)
+
+
+def test_a_symbol_may_be_more_than_one() -> None:
+    check(
+        NoopElimination(),
+        before="g (float[1,4] x, float[M,4] z) => (float[M,4] y) "
+        "{ s = Shape(z)  a = Expand(x, s)  y = Neg(a) }",
+    )
+
+
+def test_one_dimension_follows_from_the_others() -> None:
+    check(
+        NoopElimination(),
+        before="g (float[N,4] w) => (int64[2,K] y) "
+        "{ x = NonZero(w)  s = Constant<value_ints = [2, -1]>()  a = Reshape(x, s)  y = Neg(a) }",
+        after="""
+        x = NonZero(w)
+        y = Neg(x)
+        """,
+    )
+
+
+def test_dimensions_of_one_hold_no_order() -> None:
+    check(
+        NoopElimination(),
+        before="g (float[1,1,N] x) => (float[1,1,N] y) "
+        "{ a = Transpose<perm = [1, 0, 2]>(x)  y = Neg(a) }",
+        after="y = Neg(x)",
+    )
+
+
+def test_half_precision_reductions_of_nothing_go() -> None:
+    check(
+        NoopElimination(),
+        before="g (float16[N,1] x) => (float16[N,1] y) "
+        "{ a = ReduceMax<axes = [1], keepdims = 1>(x)  y = Neg(a) }",
+        after="y = Neg(x)",
+    )
+
+
+def test_the_mask_of_a_dropout_becomes_a_constant_if_that_is_small() -> None:
+    check(
+        NoopElimination(),
+        before="g (float[2,3] x) => (float[2,3] y) "
+        "{ d, m = Dropout(x)  c = Cast<to = 1>(m)  y = Add(d, c) }",
+        after="""
+        c = Cast<to=1>(*)
+        y = Add(x, c)
+        """,
+    )
+
+
+def test_the_mask_of_a_dropout_of_unknown_size_stays() -> None:
+    check(
+        NoopElimination(),
+        before="g (float[N,3] x) => (float[N,3] y) "
+        "{ d, m = Dropout(x)  c = Cast<to = 1>(m)  y = Add(d, c) }",
+        declined="mask",
+    )
+
+
+def test_an_empty_part_of_a_concat_does_not_count() -> None:
+    check(
+        NoopElimination(),
+        before="g (float[N,4] x, float[N,0] z) => (float[N,4] y) "
+        "{ a = Concat<axis = -1>(z, x)  y = Neg(a) }",
+        after="y = Neg(x)",
+    )
+
+
+def test_no_ops_in_a_body_go() -> None:
+    check(
+        NoopElimination(),
+        before="""
+        g (float[N] x, bool c) => (float[N] y) {
+            y = If (c) <
+                then_branch = t () => (float[N] p) { a = Sum(x)  p = Relu(a) },
+                else_branch = e () => (float[N] q) { q = Sum(x) }
+            >
+        }
+        """,
+        after="""
+        y = If(c)
+          then_branch:
+            p = Relu(x)
+          else_branch:
+            q = Sum(x)
+        """,
+    )
