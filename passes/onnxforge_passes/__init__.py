@@ -10,6 +10,7 @@ from onnxforge_passes.cast_like_lowering import CastLikeLowering
 from onnxforge_passes.clip_merging import ClipMerging
 from onnxforge_passes.common_subexpression_elimination import CommonSubexpressionElimination
 from onnxforge_passes.concat_merging import ConcatMerging
+from onnxforge_passes.constant_arithmetic_merging import ConstantArithmeticMerging
 from onnxforge_passes.constant_folding import ConstantFolding
 from onnxforge_passes.constant_to_initializer import ConstantToInitializer
 from onnxforge_passes.conv_arithmetic_fusion import ConvArithmeticFusion
@@ -18,9 +19,13 @@ from onnxforge_passes.conv_input_fusion import ConvInputFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
+from onnxforge_passes.gemm_arithmetic_fusion import GemmArithmeticFusion
+from onnxforge_passes.gemm_input_fusion import GemmInputFusion
+from onnxforge_passes.gemm_transpose_fusion import GemmTransposeFusion
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
 from onnxforge_passes.loop_elimination import LoopElimination
+from onnxforge_passes.matmul_add_fusion import MatmulAddFusion
 from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.pad_fusion import PadFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
@@ -58,6 +63,11 @@ standard = Pipeline(
     ConvBatchNormFusion(),
     ConvArithmeticFusion(),
     ConvInputFusion(),
+    GemmArithmeticFusion(),
+    GemmInputFusion(),
+    ConstantArithmeticMerging(),
+    MatmulAddFusion(),
+    GemmTransposeFusion(),
     ConstantToInitializer(),
     DuplicateInitializerElimination(),
     CommonSubexpressionElimination(),

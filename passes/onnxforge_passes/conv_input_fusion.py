@@ -45,6 +45,8 @@ class ConvInputFusion(RewritePass):
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The convolution with its new weights and bias."""
         scaling, conv = match.nodes
+        if x.producer is not None and x.producer.op_type in ("Mul", "Div"):
+            raise Decline("it may be part of an activation or normalization, which would be lost")
         require_own(match, W)
         W_, dtype = W.numpy(np.float64), W.numpy().dtype
         count = W_.shape[1] * conv.attribute("group") if conv.op_type == "Conv" else len(W_)
