@@ -33,6 +33,7 @@ from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.slice_end_folding import SliceEndFolding
 from onnxforge_passes.slice_merging import SliceMerging
+from onnxforge_passes.transpose_cancellation import TransposeCancellation
 from onnxforge_passes.transpose_merging import TransposeMerging
 from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
 from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
@@ -49,6 +50,7 @@ standard = Pipeline(
     SliceEndFolding(),
     ViewMerging(),
     TransposeMerging(),
+    TransposeCancellation(),
     ConcatMerging(),
     SliceMerging(),
     CastLikeLowering(),
