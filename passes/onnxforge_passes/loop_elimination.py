@@ -31,10 +31,11 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     op = Builder(graph, before=node)
     # To take the body out again, should a checker refuse it.
     before = dict.fromkeys(graph) if graph.model.checker is not None else {}
+    goes_on: Value | None = None
     results: list[Value | None] = list(states)
     if trips == 1:
         given = [op.constant(np.int64(0)), op.constant(np.True_), *states]
-        _, *results = inline(graph, node.subgraphs[0], given, before=node)
+        goes_on, *results = inline(graph, node.subgraphs[0], given, before=node)
     replaced = []
     for index, (old, new) in enumerate(zip(node.outputs, results, strict=False)):
         if new is None or not old.is_used:
@@ -46,6 +47,7 @@ def _eliminate(graph: Graph, node: Node) -> bool:
         replaced.append(graph.replace(old, new))
     if not all(replaced):
         graph.sweep(v for n in reversed(graph) if before and n not in before for v in n.outputs)
+    graph.sweep(value for value in (goes_on, *results) if value is not None)
     op.undo()
     return any(replaced)
 
