@@ -30,6 +30,8 @@ def rounded(exact: Array, dtype: np.dtype[Any]) -> Array:
 
 def channels(conv: Node, W: Array) -> int:
     """The number of channels that a Conv or ConvTranspose of these weights makes."""
+    if W.ndim < 3:
+        raise Decline("the weights are not those of a convolution")
     if conv.op_type == "ConvTranspose":
         return int(W.shape[1] * conv.attribute("group"))
     return len(W)

@@ -417,14 +417,15 @@ class Graph:
                 value.graph._is_unsorted = True
 
     def constant(self, array: npt.ArrayLike, name: str = "constant") -> Value:
-        """A new constant: an initializer or, since functions have none, a Constant node."""
+        """A new constant: an initializer or, where there can be none, a Constant node."""
         fresh = self.model.fresh_name(name)
         tensor = from_array(np.asarray(array), fresh, self.model.scratch)
         return self.add_tensor(tensor)
 
     def add_tensor(self, tensor: TensorProto, name: str | None = None) -> Value:
         """A new constant from its protobuf, which is copied; its name, or *name*, must be free."""
-        if isinstance(self.proto, FunctionProto):
+        if isinstance(self.proto, FunctionProto) or self.model.proto.ir_version < 4:
+            # Before version 4 of the format an initializer had to be an input, too.
             return self.add_node("Constant", (), before=self._first, value=tensor).output
         name = name or tensor.name
         if name in self.values:

@@ -50,12 +50,21 @@ def check_graph(graph: Graph, nodes: list[Node]) -> None:
     _check_text(proto.name, chain(texts, graph.values))
     _check_text(proto.name, (node.op_type for node in nodes))
     _check_text(proto.name, (node.domain for node in nodes))
-    versions = graph.opset_imports
+    by_operator: dict[tuple[str, str], list[Node]] = {}
     for node in nodes:
-        limits = _limits(node.op_type, node.domain, versions.get(node.domain, 1))
-        if limits is not None:
-            _check_limits(node, *limits)
-            if node.op_type == "If":
+        by_operator.setdefault((node.op_type, node.domain), []).append(node)
+    for (op_type, domain), alike in by_operator.items():
+        limits = _limits(op_type, domain, graph.opset_imports.get(domain, 1))
+        if limits is None:
+            continue
+        min_in, max_in, min_out, max_out, is_first_needed = limits
+        for node in alike:
+            inputs, outputs = len(node.inputs), len(node.outputs)
+            if not (min_in <= inputs <= max_in and min_out <= outputs <= max_out):
+                raise _miscounted(node, *limits)
+            if is_first_needed and node.inputs[0] is None:
+                raise InvalidModelError(f"{node!r} lacks its first input: the file is damaged")
+            if op_type == "If":
                 _check_branches(node)
 
 
@@ -78,20 +87,16 @@ def _limits(op_type: str, domain: str, version: int) -> tuple[int, int, int, int
     return (known.min_input, known.max_input, known.min_output, known.max_output, is_first_needed)
 
 
-def _check_limits(
-    node: Node, min_in: int, max_in: int, min_out: int, max_out: int, is_first_needed: bool
-) -> None:
-    for what, found, least, most in (
-        ("inputs", len(node.inputs), min_in, max_in),
-        ("outputs", len(node.outputs), min_out, max_out),
-    ):
-        if not least <= found <= most:
-            wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise InvalidModelError(
-                f"{node!r} has {found} {what}, and {node.op_type} has {wanted}: the file is damaged"
-            )
-    if is_first_needed and node.inputs[0] is None:
-        raise InvalidModelError(f"{node!r} lacks its first input: the file is damaged")
+def _miscounted(
+    node: Node, min_in: int, max_in: int, min_out: int, max_out: int, _: bool
+) -> InvalidModelError:
+    what, found, least, most = "inputs", len(node.inputs), min_in, max_in
+    if least <= found <= most:
+        what, found, least, most = "outputs", len(node.outputs), min_out, max_out
+    wanted = f"{least}" if least == most else f"{least} to {most}"
+    return InvalidModelError(
+        f"{node!r} has {found} {what}, and {node.op_type} has {wanted}: the file is damaged"
+    )
 
 
 def _check_branches(node: Node) -> None:
@@ -111,6 +116,8 @@ def check_calls(main: Graph, functions: list[Graph]) -> None:
 
     A function that calls itself, which ONNX forbids, is for whoever puts it in place to refuse.
     """
+    if not functions:
+        return
     bodies = {graph.operator: graph for graph in functions}
     calls = {
         graph: [(node.domain, node.op_type) for body in graph.nested() for node in body]
@@ -128,7 +135,7 @@ def check_calls(main: Graph, functions: list[Graph]) -> None:
             continue
         stack.pop()
         sizes[graph] = len(calls[graph]) + sum(sizes.get(each, 0) for each in called)
-    if functions and sizes[main] > max(MAX_EXPANSION, sum(map(len, calls.values()))):
+    if sizes[main] > max(MAX_EXPANSION, sum(map(len, calls.values()))):
         raise InvalidModelError(
             f"the calls of the model's functions come to {sizes[main]:,} nodes, and no runtime "
             f"takes more than {MAX_EXPANSION:,}"
