@@ -24,11 +24,15 @@ from onnxforge_passes.gemm_input_fusion import GemmInputFusion
 from onnxforge_passes.gemm_transpose_fusion import GemmTransposeFusion
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
+from onnxforge_passes.instance_normalization_fusion import InstanceNormalizationFusion
+from onnxforge_passes.layer_normalization_fusion import LayerNormalizationFusion
 from onnxforge_passes.loop_elimination import LoopElimination
 from onnxforge_passes.matmul_add_fusion import MatmulAddFusion
 from onnxforge_passes.noop_elimination import NoopElimination
+from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 from onnxforge_passes.pad_fusion import PadFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
+from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.slice_end_folding import SliceEndFolding
@@ -44,10 +48,10 @@ from onnxforge_passes.view_merging import ViewMerging
 standard = Pipeline(
     IdentityElimination(),
     ShapeHoisting(),
-    ShapeSharing(),
     ReshapeTargetFolding(),
     ExpandTargetFolding(),
     SliceEndFolding(),
+    ShapeSharing(),
     ViewMerging(),
     TransposeMerging(),
     TransposeCancellation(),
@@ -61,6 +65,10 @@ standard = Pipeline(
     ConstantFolding(),
     IfElimination(),
     LoopElimination(),
+    InstanceNormalizationFusion(),
+    LayerNormalizationFusion(),
+    RmsNormalizationFusion(),
+    NormalizationAffineFusion(),
     PadFusion(),
     ConvBatchNormFusion(),
     ConvArithmeticFusion(),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from onnxforge.shapes import DimLike, Shape, at_least, known_equal
 
 
-def reshape_target(before: Shape | None, after: Shape) -> list[int] | None:
+def reshape_target(
+    before: Shape | None, after: Shape, positive: Container[DimLike] = ()
+) -> list[int] | None:
     """The target that reshapes *before* to *after*, whatever the symbols are; None if none does.
 
     0 copies a size, and -1 stands for what the others leave, unless one of them may be zero:
-    runtimes then fail, which a target with all sizes spelt out does not.
+    runtimes then fail, which a target with all sizes spelt out does not.  Those among *positive*
+    are known not to be.
     """
     target: list[int] = []
     inferred: int | None = None
@@ -24,7 +29,8 @@ def reshape_target(before: Shape | None, after: Shape) -> list[int] | None:
             target.append(-1)
         else:
             return None
-    if inferred is not None and not all(at_least(s, 1) for s in _without(after, inferred)):
+    others = _without(after, inferred) if inferred is not None else ()
+    if not all(at_least(size, 1) or size in positive for size in others):
         return None
     return target
 

@@ -1,32 +1,62 @@
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import dataclass
+
 import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass
-from onnxforge.shapes import known_equal
+from onnxforge.shapes import DimLike, known_equal
 
 from .reshape_target import reshape_target
 
 
+@dataclass(frozen=True)
 class ReshapeTargetFolding(Pass):
     """Write the computed target of a Reshape as a constant.
 
     A size that is known is written as the number it is, one that is the input's own at that place
     as 0, which copies it, and one that follows from the others as -1.  The nodes that computed the
     target then have nobody to read them.
+
+    Beside a -1 no size may be zero.  None is if the model says -1 itself elsewhere, beside the same
+    size; with `nonempty`, it is taken for granted that no size ever is.
     """
+
+    nonempty: bool = False
 
     def run(self, graph: Graph) -> int:
         """Write the targets that can be; return how many."""
-        found = (n for n in graph if n.op_type == "Reshape" and not n.domain and n.version >= 5)
-        return sum(_fold(graph, node) for node in found)
+        nodes = [n for n in graph if n.op_type == "Reshape" and not n.domain and n.version >= 5]
+        positive: Container[DimLike] = _Everything() if self.nonempty else _positive(nodes)
+        return sum(_fold(graph, node, positive) for node in nodes)
 
 
-def _fold(graph: Graph, node: Node) -> bool:
+class _Everything(Container[DimLike]):
+    def __contains__(self, size: object) -> bool:
+        return size != 0
+
+
+def _positive(nodes: list[Node]) -> dict[DimLike, None]:
+    """The sizes that are not zero, or a Reshape would fail."""
+    found: dict[DimLike, None] = {}
+    for node in nodes:
+        target, after = node.input(1), node.output.shape
+        contents = target.contents if target is not None else None
+        if contents is None or after is None or -1 not in contents.elements:
+            continue
+        if node.output.is_used and not node.attribute("allowzero"):
+            pairs = zip(contents.elements, after, strict=True)
+            found.update((size, None) for entry, size in pairs if entry != -1)
+    found.pop(None, None)
+    return found
+
+
+def _fold(graph: Graph, node: Node, positive: Container[DimLike]) -> bool:
     data, shape = node.input(0), node.input(1)
     if data is None or shape is None or shape.is_constant or node.has_references:
         return False
-    target = _target(node)
+    target = _target(node, positive)
     if target is None:
         graph.decline("Reshape: more than one size is unknown")
         return False
@@ -38,7 +68,7 @@ def _fold(graph: Graph, node: Node) -> bool:
     return done
 
 
-def _target(node: Node) -> list[int] | None:
+def _target(node: Node, positive: Container[DimLike]) -> list[int] | None:
     """The constant that does what the computed target does."""
     data, shape = node.inputs[:2]
     assert data is not None
@@ -46,7 +76,7 @@ def _target(node: Node) -> list[int] | None:
     before, after = data.shape, node.output.shape
     contents = shape.contents
     if contents is None or -1 not in contents.elements:
-        return None if after is None else reshape_target(before, after)
+        return None if after is None else reshape_target(before, after, positive)
     # It says -1 itself, so nothing else may be left open; what fails there fails here.
     if node.attribute("allowzero"):
         return None

@@ -164,3 +164,27 @@ def test_a_constant_target_is_left_alone() -> None:
         "g (float[N,3,4] x) => (float[N,12] y) <int64[2] t = {-1, 12}> { y = Reshape(x, t) }"
     )
     check(ReshapeTargetFolding(), before=proto)
+
+
+def test_unless_no_size_is_ever_zero() -> None:
+    result = check(
+        ReshapeTargetFolding(nonempty=True),
+        before=FLATTENED.format(attributes=""),
+        after="y = Reshape(x, *)",
+    )
+    assert target(result.to_proto()) == [0, -1, 3]
+
+
+def test_a_batch_beside_a_minus_one_elsewhere_is_not_empty() -> None:
+    result = check(
+        ReshapeTargetFolding(),
+        before=FLATTENED.format(attributes="").replace("}}", "}").replace("{{", "{").rstrip()[:-1]
+        .replace("=> (float[N,L,3] y)", "=> (float[N,L,3] y, float[N,K] z)")
+        .replace("int64[1] c = {3}", "int64[1] c = {3}, int64[2] f = {0, -1}")
+        + "z = Reshape(x, f) }",
+        after="""
+        y = Reshape(x, *)
+        z = Reshape(x, *)
+        """,
+    )  # fmt: skip
+    assert target(result.to_proto()) == [0, -1, 3]

@@ -55,3 +55,23 @@ def test_unknown_sizes_are_not_equal() -> None:
         }
         """,
     )
+
+
+def test_what_a_reshape_computes_from_its_own_input_stays() -> None:
+    check(
+        ShapeSharing(),
+        before="""
+        g (float[N,3,M] x) => (float[3] a, float[A,B,C] y)
+        <int64[1] zero = {0}, int64[1] two = {2}, int64[1] three = {3}> {
+            s = Shape(x)
+            n = Gather(s, zero)
+            a = ConstantOfShape(n)
+            h = Relu(x)
+            t = Shape(h)
+            p = Gather(t, zero)
+            q = Gather(t, two)
+            r = Concat <axis = 0> (q, p, three)
+            y = Reshape(h, r)
+        }
+        """,
+    )
