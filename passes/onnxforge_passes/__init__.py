@@ -31,6 +31,7 @@ from onnxforge_passes.matmul_add_fusion import MatmulAddFusion
 from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 from onnxforge_passes.pad_fusion import PadFusion
+from onnxforge_passes.parallel_conv_merging import ParallelConvMerging
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
 from onnxforge_passes.shape_hoisting import ShapeHoisting
@@ -73,6 +74,7 @@ standard = Pipeline(
     ConvBatchNormFusion(),
     ConvArithmeticFusion(),
     ConvInputFusion(),
+    ParallelConvMerging(),
     GemmArithmeticFusion(),
     GemmInputFusion(),
     ConstantArithmeticMerging(),

@@ -1,0 +1,97 @@
+"""How exporters spell normalizations: a mean, a square, and a division by a standard deviation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onnxforge import Const, Decline, Match, Node, RewritePass, Value
+
+Axes = tuple[int, ...]
+
+
+class Standardization(RewritePass):
+    """Finds (x - mean) / sqrt(variance + eps), as both torch exporters, TF and Paddle write it."""
+
+    def pattern(
+        self, op: Any, x: Value, axes: Const | None, axes2: Const | None, eps: Const
+    ) -> Any:
+        """The deviations divided by the standard deviation."""
+        d = _deviations(op, x, axes)
+        return op.Div(d, _root(op, _variance(op, d, axes2), eps))
+
+    def pattern_reciprocal(
+        self, op: Any, x: Value, axes: Const | None, axes2: Const | None, eps: Const
+    ) -> Any:
+        """The deviations times the reciprocal of the standard deviation."""
+        d = _deviations(op, x, axes)
+        return op.Mul(d, reciprocal_root(op, _variance(op, d, axes2), eps))
+
+
+def square(op: Any, x: Any) -> Any:
+    """A value times itself."""
+    return op.any(op.Mul(x, x), op.Pow(x, 2.0))
+
+
+def reciprocal_root(op: Any, x: Any, eps: Const) -> Any:
+    """1 / sqrt(x + eps)."""
+    root = _root(op, x, eps)
+    return op.any(op.Reciprocal(root), op.Div(1.0, root), op.Pow(op.Add(x, eps), -0.5))
+
+
+def _deviations(op: Any, x: Value, axes: Const | None) -> Any:
+    return op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+
+
+def _variance(op: Any, deviations: Any, axes: Const | None) -> Any:
+    return op.ReduceMean(square(op, deviations), axes, keepdims=1)
+
+
+def _root(op: Any, x: Any, eps: Const) -> Any:
+    return op.any(op.Sqrt(op.Add(x, eps)), op.Pow(op.Add(x, eps), 0.5))
+
+
+def averaged_axes(match: Match, x: Value) -> Axes:
+    """The axes that every ReduceMean of the match averages, counted from 0 and sorted.
+
+    Raises `Decline` if they differ, or are not known.
+    """
+    found = {_axes(node, x) for node in match.nodes if node.op_type == "ReduceMean"}
+    if len(found) != 1:
+        raise Decline("mean and variance are not over the same axes")
+    return found.pop()
+
+
+def _axes(node: Node, x: Value) -> Axes:
+    given = node.input(1)
+    axes = given.numpy().reshape(-1).tolist() if given is not None else node.attribute("axes")
+    if not axes or x.rank is None:
+        raise Decline("the axes of the mean are not known")
+    return tuple(sorted(axis % x.rank for axis in axes))
+
+
+def number(eps: Const, x: Value) -> float:
+    """The one number that a constant is, if it does not raise the rank of *x*.
+
+    Raises `Decline` otherwise, or if the number is negative, or none.
+    """
+    array = eps.numpy()
+    if array.size != 1 or x.rank is None or array.ndim > x.rank:
+        raise Decline("epsilon is not one number")
+    epsilon = float(array.reshape(()).astype(np.float64))
+    if not 0 <= epsilon < np.inf:
+        raise Decline("epsilon is negative, infinite or no number")
+    return epsilon
+
+
+def sizes(x: Value, axes: Axes) -> tuple[int, ...]:
+    """The numbers of elements along the axes.
+
+    Raises `Decline` if one is unknown or zero.
+    """
+    shape = x.shape or ()
+    found = tuple(each for axis in axes if isinstance(each := shape[axis], int) and each > 0)
+    if len(found) != len(axes):
+        raise Decline("the size of an axis is not a known number")
+    return found
