@@ -6,7 +6,18 @@ import numpy as np
 
 from onnxforge import Const, Decline, Match, RewritePass, Value
 
-from .weights import FLOATS, Array, require_broadcasting
+from .weights import FLOATS, require_broadcasting
+
+# Of large arguments, these tell apart what differs by a rounding error.
+_SENSITIVE = frozenset(
+    {"ArgMax", "ArgMin", "Ceil", "Cos", "Equal", "Floor", "Mod", "Round", "Sin", "Tan"}
+)
+_LINEAR = frozenset(
+    {"Add", "Cast", "Concat", "CumSum", "Div", "Expand", "Gather", "Identity", "MatMul", "Mul"}
+    | {"Neg", "Reshape", "Resize", "Slice", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze"}
+)
+# As far as one looks for such.
+_MAX_READERS = 32
 
 
 class ConstantArithmeticMerging(RewritePass):
@@ -45,18 +56,34 @@ class ConstantArithmeticMerging(RewritePass):
             raise Decline("the arithmetic is not one of floats")
         dtype = a.numpy().dtype
         a_, b_ = a.numpy(np.float64), b.numpy(np.float64)
-        kinds = first.op_type, second.op_type
+        is_sum = second.op_type in ("Add", "Sub")
         with np.errstate(all="ignore"):
-            if "Add" in kinds or "Sub" in kinds:
-                a_ = -a_ if kinds[0] == "Sub" else a_
-                b_ = -b_ if kinds[1] == "Sub" else b_
-                return op.Add(x, _sum(a_, b_, dtype), like=second)
-            if kinds == ("Div", "Div"):
-                return op.Div(x, _as_good(a_ * b_, a_, b_, dtype), like=second)
-            factor = (
-                a_ * b_ if kinds == ("Mul", "Mul") else a_ / b_ if kinds[0] == "Mul" else b_ / a_
-            )
-            return op.Mul(x, _as_good(factor, a_, b_, dtype), like=second)
+            match first.op_type, second.op_type:
+                case (("Add" | "Sub"), _):
+                    a_ = -a_ if first.op_type == "Sub" else a_
+                    b_ = -b_ if second.op_type == "Sub" else b_
+                    exact, op_type = a_ + b_, "Add"
+                case "Div", "Div":
+                    exact, op_type = a_ * b_, "Div"
+                case "Div", _:
+                    exact, op_type = b_ / a_, "Mul"
+                case _:
+                    exact = a_ * b_ if second.op_type == "Mul" else a_ / b_
+                    op_type = "Mul"
+            new = exact.astype(dtype)
+            lost = np.abs(new - exact)
+            close = lost <= 2**-8 * np.abs(exact)
+        if exact.size > max(a_.size, b_.size):
+            raise Decline("the constants are larger together")
+        # The coarsest type, bfloat16, rounds by half of this; NaN compares as False.
+        if not close.all():
+            raise Decline(f"the constants together are out of the range of {dtype}")
+        # What rounding loses is about what adding b loses, unless b is much the smaller.
+        if is_sum and ((lost > 0) & (np.abs(a_) > 16 * np.abs(b_))).any():
+            raise Decline("the sum of the constants loses digits of the second")
+        if lost.any() and _is_phase(second.output):
+            raise Decline("it is not exact, and the last digit counts: it goes into Sin or Floor")
+        return getattr(op, op_type)(x, new, like=second)
 
 
 def _shifted(op: Any, x: Value, a: Const) -> Any:
@@ -67,20 +94,14 @@ def _scaled(op: Any, x: Value, a: Const) -> Any:
     return op.any(op.Mul(x, a), op.Div(x, a))
 
 
-def _sum(a: Array, b: Array, dtype: np.dtype[Any]) -> Array:
-    exact = a + b
-    # What rounding loses is less than adding b loses, unless b is much the smaller.
-    if ((np.abs(a) > 16 * np.abs(b)) & (exact.astype(dtype) != exact)).any():
-        raise Decline("the sum of the constants loses digits of the second")
-    return _as_good(exact, a, b, dtype)
-
-
-def _as_good(exact: Array, a: Array, b: Array, dtype: np.dtype[Any]) -> Array:
-    """The constant rounded, if it can stand for the two."""
-    if exact.size > max(a.size, b.size):
-        raise Decline("the constants are larger together")
-    new = exact.astype(dtype)
-    # The coarsest type, bfloat16, rounds by half of this; NaN compares as False.
-    if not (np.abs(new - exact) <= 2**-8 * np.abs(exact)).all():
-        raise Decline(f"the constants together are out of the range of {dtype}")
-    return new
+def _is_phase(value: Value) -> bool:
+    """Whether a function of the value is taken that may tell large numbers apart by a digit."""
+    work, seen = [value], 0
+    while work and seen < _MAX_READERS:
+        for node in work.pop().consumers:
+            seen += 1
+            if node.op_type in _SENSITIVE:
+                return True
+            if node.op_type in _LINEAR:
+                work += node.outputs
+    return False

@@ -62,14 +62,14 @@ class GemmArithmeticFusion(RewritePass):
             raise Decline("the weights are no matrix of floats")
         turned = product.op_type == "Gemm" and product.attribute("transB")
         columns = len(W_) if turned else W_.shape[1]
-        k, shift = _along_columns(product, moves, arithmetic, columns)
+        y = (product if add is None else add).output
+        k, shift = _along_columns(y, moves, arithmetic, columns)
         weights: Any = W
         if not (k == 1).all():
             require_own(match, W)
             if not np.isfinite(k).all():
                 raise Decline("the constant has infinities, zeros to divide by, or no numbers")
             weights = rounded(W_.astype(np.float64) * (k[:, None] if turned else k), W_.dtype)
-        y: Any
         if product.op_type == "Gemm":
             beta = product.attribute("beta")
             total = _bias(B, beta * k, shift, W_.dtype)
@@ -99,10 +99,9 @@ def _moved(op: Any, y: Any, to: Value) -> Any:
 
 
 def _along_columns(
-    product: Node, moves: Iterable[Node], arithmetic: Node, columns: int
+    y: Value, moves: Iterable[Node], arithmetic: Node, columns: int
 ) -> tuple[Array, Array]:
-    """What the arithmetic does to each column of the product."""
-    y = product.output
+    """What the arithmetic does to each column of the product *y*, once it is moved."""
     axis: int | None = -1
     for move in moves:
         y = move.output
