@@ -18,12 +18,14 @@ from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
 from onnxforge_passes.conv_input_fusion import ConvInputFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
+from onnxforge_passes.expand_elimination import ExpandElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
 from onnxforge_passes.gemm_arithmetic_fusion import GemmArithmeticFusion
 from onnxforge_passes.gemm_input_fusion import GemmInputFusion
 from onnxforge_passes.gemm_transpose_fusion import GemmTransposeFusion
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
+from onnxforge_passes.index_merging import IndexMerging
 from onnxforge_passes.instance_normalization_fusion import InstanceNormalizationFusion
 from onnxforge_passes.layer_normalization_fusion import LayerNormalizationFusion
 from onnxforge_passes.loop_elimination import LoopElimination
@@ -38,6 +40,7 @@ from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.slice_end_folding import SliceEndFolding
 from onnxforge_passes.slice_merging import SliceMerging
+from onnxforge_passes.slices_to_split import SlicesToSplit
 from onnxforge_passes.transpose_cancellation import TransposeCancellation
 from onnxforge_passes.transpose_merging import TransposeMerging
 from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
@@ -51,6 +54,7 @@ standard = Pipeline(
     ShapeHoisting(),
     ReshapeTargetFolding(),
     ExpandTargetFolding(),
+    ExpandElimination(),
     SliceEndFolding(),
     ShapeSharing(),
     ViewMerging(),
@@ -58,6 +62,8 @@ standard = Pipeline(
     TransposeCancellation(),
     ConcatMerging(),
     SliceMerging(),
+    SlicesToSplit(),
+    IndexMerging(),
     CastLikeLowering(),
     CastChainElimination(),
     NoopElimination(),
