@@ -22,9 +22,10 @@ from onnx import (
 )
 
 from onnxforge.errors import InvalidModelError
-from onnxforge.ir import order, validity
+from onnxforge.ir import naming, order, removal, validity
 from onnxforge.ir.node import Node
 from onnxforge.ir.operators import domain_of, make_attribute, may_have_bodies
+from onnxforge.ir.sequence import Sequence
 from onnxforge.ir.value import Value
 from onnxforge.storage import from_array
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 PROVENANCE = "onnxforge.pass"
 """The metadata key under which a node says which pass made it, or changed it last."""
-
-# How far apart the positions of neighbouring nodes are, to leave room for others between them.
-_GAP = 1 << 60
 
 MAX_NESTING = 64
 """How deep bodies may be inside each other, so that walking them is safe."""
@@ -72,18 +70,16 @@ class Graph:
         if isinstance(proto, FunctionProto):
             self.operator = (proto.domain, proto.name)
         self.values: dict[str, Value] = {}
-        self._first: Node | None = None
-        self._last: Node | None = None
-        self._length = 0
+        self._nodes = Sequence()
         self._is_unsorted = False
         # What the next commit has to settle.
         self._is_dirty = False
         self._fresh: dict[Node, None] = {}
-        self._has_orphans = False
+        self.has_orphans = False
         self._connect(self._declare())
 
     def __repr__(self) -> str:
-        return f"Graph({self.proto.name!r}, {self._length} nodes)"
+        return f"Graph({self.proto.name!r}, {len(self)} nodes)"
 
     # Building
 
@@ -130,9 +126,10 @@ class Graph:
 
     def _connect(self, nodes: list[Node]) -> None:
         """Point every node at its inputs, and its bodies at this graph."""
+        insert = self._nodes.insert
         for node in nodes:
             self._attach(node)
-            self._link(node, before=None)
+            insert(node, None)
         validity.check_graph(self, nodes)
         for name in self.output_names:
             value = self.resolve(name, "returns")
@@ -186,22 +183,14 @@ class Graph:
     # Reading
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._nodes)
 
     def __iter__(self) -> Iterator[Node]:
         """The nodes in order.  Nodes may come and go meanwhile."""
-        node = self._first
-        while node is not None:
-            if node.graph is self:
-                yield node
-            node = node._next
+        return iter(self._nodes)
 
     def __reversed__(self) -> Iterator[Node]:
-        node = self._last
-        while node is not None:
-            if node.graph is self:
-                yield node
-            node = node._previous
+        return reversed(self._nodes)
 
     @cached_property
     def input_names(self) -> dict[str, None]:
@@ -262,15 +251,6 @@ class Graph:
         while graph is not None and graph is not value.graph:
             graph = graph.outer
         return graph is not None and graph.values.get(value.name) is value
-
-    def visible_names(self) -> set[str]:
-        """The names of the values here and in the graphs around."""
-        names: set[str] = set()
-        graph: Graph | None = self
-        while graph is not None:
-            names.update(graph.values)
-            graph = graph.outer
-        return names
 
     def owner_in(self, graph: Graph) -> Node:
         """The node of *graph* that this body belongs to, at whatever depth."""
@@ -368,7 +348,7 @@ class Graph:
         for read in inputs:
             if read is not None:
                 self.expect(read)
-                self.uncover(read)
+                naming.uncover(self, read)
         self.import_opset(domain)
         version = self.opset_imports[domain]
         made = [
@@ -403,7 +383,7 @@ class Graph:
                 self.model.names.add(value.name)
         self._attach(node)
         self._fresh[node] = None
-        self._link(node, before)
+        self._nodes.insert(node, before)
         self._check_order(node)
         self.touch(node)
         self.model.forget_function_operators()
@@ -426,7 +406,7 @@ class Graph:
         """A new constant from its protobuf, which is copied; its name, or *name*, must be free."""
         if isinstance(self.proto, FunctionProto) or self.model.proto.ir_version < 4:
             # Before version 4 of the format an initializer had to be an input, too.
-            return self.add_node("Constant", (), before=self._first, value=tensor).output
+            return self.add_node("Constant", (), before=self._nodes.first, value=tensor).output
         name = name or tensor.name
         if name in self.values:
             raise self._defined_twice(name)
@@ -442,7 +422,9 @@ class Graph:
     def add_sparse_tensor(self, tensor: SparseTensorProto, name: str) -> Value:
         """A new sparse initializer or, in a function, Constant node; the protobuf is copied."""
         if isinstance(self.proto, FunctionProto):
-            return self.add_node("Constant", (), before=self._first, sparse_value=tensor).output
+            return self.add_node(
+                "Constant", (), before=self._nodes.first, sparse_value=tensor
+            ).output
         proto = self.proto.sparse_initializer.add()
         proto.CopyFrom(tensor)
         proto.values.name = name
@@ -460,53 +442,11 @@ class Graph:
 
         Nodes whose operator may have effects stay, and what they read.
         """
-        before = self._length
-        for node in reversed(self):
-            if not any(value.is_used for value in node.outputs) and not node.operator.effects:
-                self._drop(node)
-        return before - self._length
+        return removal.prune(self)
 
     def sweep(self, values: Iterable[Value]) -> None:
         """Remove the nodes and initializers behind *values* that nothing uses any more."""
-        for value in values:
-            if value.is_used:
-                continue
-            if value.producer is None:
-                self._orphan(value)
-            elif value.producer.graph is not None and not any(
-                output.is_used for output in value.producer.outputs
-            ):
-                value.producer.graph._drop(value.producer)
-
-    def _drop(self, node: Node) -> None:
-        """Remove an unread node, then whatever only it read."""
-        doomed = [node]
-        while doomed:
-            leaving = doomed.pop()
-            graph = leaving.graph
-            if graph is None or any(value.is_used for value in leaving.outputs):
-                continue
-            graph._unlink(leaving)
-            for value in leaving.outputs:
-                if graph.values.get(value.name) is value:
-                    del graph.values[value.name]
-            for value in _release(leaving):
-                if value.is_used:
-                    continue
-                producer = value.producer
-                if producer is None:
-                    value.graph._orphan(value)
-                elif producer.graph is not None and not producer.operator.effects:
-                    doomed.append(producer)
-
-    def _orphan(self, value: Value) -> None:
-        """Drop an initializer nobody reads any more, unless a caller may override it."""
-        if value.initializer is None or value.is_input:
-            return
-        if self.values.get(value.name) is value:
-            del self.values[value.name]
-            self._has_orphans = True
-            self.touch()
+        removal.sweep(values)
 
     def import_opset(self, domain: str, version: int | None = None) -> None:
         """Make sure nodes of this graph may call operators of *domain*.
@@ -552,86 +492,14 @@ class Graph:
                 "it has left the model, or belongs to another graph"
             )
 
-    def rename_declarations(self, value: Value, name: str) -> None:
-        """Rename a value where bodies declare it: their inputs and outputs go by position."""
-        bodies = [(graph, "output") for graph in value.output_of if graph.outer is not None]
-        if self.outer is not None and value.is_input:
-            bodies.append((self, "input"))
-        for graph, field in bodies:
-            for declaration in getattr(graph.proto, field):
-                if declaration.name == value.name:
-                    declaration.name = name
-            graph.__dict__.pop("input_names", None)
-
-    def rename_references(self, value: Value, name: str) -> None:
-        """Rename a value where something other than nodes, inputs and outputs refers to it."""
-        if not isinstance(self.proto, GraphProto):
-            return
-        for info in self.proto.value_info:
-            if info.name == value.name:
-                info.name = name
-        for sparse in self.proto.sparse_initializer:
-            if sparse.values.name == value.name:
-                sparse.values.name = name
-        for annotation in self.proto.quantization_annotation:
-            if annotation.tensor_name == value.name:
-                annotation.tensor_name = name
-            for entry in annotation.quant_parameter_tensor_names:
-                if entry.value == value.name:
-                    entry.value = name
-
-    def uncover(self, value: Value) -> None:
-        """Rename whatever hides *value* from a node of this graph that now reads it by name."""
-        graph = self
-        while graph is not value.graph and graph.outer is not None:
-            hiding = graph.values.get(value.name)
-            if hiding is not None:
-                hiding.rename(self.model.fresh_name(value.name))
-            graph = graph.outer
-
     # The order of nodes
 
-    def _link(self, node: Node, before: Node | None) -> None:
-        previous = before._previous if before is not None else self._last
-        node._previous, node._next = previous, before
-        if previous is not None:
-            previous._next = node
-        else:
-            self._first = node
-        if before is not None:
-            before._previous = node
-        else:
-            self._last = node
-        self._length += 1
-        if previous is None:
-            node._position = before._position - _GAP if before is not None else 0
-        elif before is None:
-            node._position = previous._position + _GAP
-        else:
-            node._position = (previous._position + before._position) // 2
-            if node._position == previous._position:
-                self._relink(list(self))
-
-    def _unlink(self, node: Node) -> None:
-        before, after = node._previous, node._next
-        if before is not None:
-            before._next = after
-        else:
-            self._first = after
-        if after is not None:
-            after._previous = before
-        else:
-            self._last = before
+    def unlink(self, node: Node) -> None:
+        """Take a node out of the graph; it keeps its links, so that whoever stands on it can go on."""
+        self._nodes.remove(node)
         node.graph = None
         self._fresh.pop(node, None)
-        self._length -= 1
         self.touch()
-
-    def _relink(self, nodes: list[Node]) -> None:
-        self._first = self._last = None
-        self._length = 0
-        for node in nodes:
-            self._link(node, before=None)
 
     def sort(self) -> None:
         """Put every node after those it depends on; the others stay where they are.
@@ -639,7 +507,7 @@ class Graph:
         Raises `InvalidModelError` if nodes form a cycle.
         """
         if self._is_unsorted:
-            self._relink(order.topological(self, list(self)))
+            self._nodes.reorder(order.topological(self, list(self)))
             self._is_unsorted = False
 
     def settle(self) -> None:
@@ -647,7 +515,7 @@ class Graph:
         if self._is_dirty:
             order.settle(self)
             self._is_dirty = False
-            self._has_orphans = False
+            self.has_orphans = False
 
     def commit(self) -> None:
         """Settle, and end the edit: nodes made by it are like any other from here on."""
@@ -660,19 +528,3 @@ class Graph:
 def _declared_name(declaration: ValueInfoProto | str) -> str:
     """Graphs declare inputs and outputs as `ValueInfoProto`, functions as bare names."""
     return declaration if isinstance(declaration, str) else declaration.name
-
-
-def _release(node: Node) -> list[Value]:
-    """Let go of all a departing node and its bodies read; return what lives outside of them."""
-    released: dict[Value, None] = {}
-    graphs = {body: None for each in node.subgraphs for body in each.nested()}
-    for leaving in (node, *(inner for body in graphs for inner in body)):
-        for value in leaving.inputs:
-            if value is not None:
-                value.consumers.pop(leaving, None)
-                released[value] = None
-    for body in graphs:
-        for value in body.outputs:
-            value.output_of = tuple(graph for graph in value.output_of if graph is not body)
-            released[value] = None
-    return [value for value in released if value.graph not in graphs]

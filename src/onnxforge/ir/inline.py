@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto
 
 from onnxforge.errors import InvalidModelError
+from onnxforge.ir import naming
 from onnxforge.ir.graph import Graph
 from onnxforge.ir.operators import schema
 
@@ -47,7 +48,7 @@ def inline(
     for value in (*given.values(), *body.captured()):
         if value is not None:
             graph.expect(value)
-            graph.uncover(value)
+            naming.uncover(graph, value)
 
     became: dict[Value, Value | None] = dict.fromkeys(body.inputs) | given
     fresh = graph.model.fresh_name
@@ -62,7 +63,7 @@ def inline(
     names |= {
         value.name: fresh(value.name) for node in body for value in node.outputs if value.name
     }
-    taken = {*names.values(), *graph.visible_names()}
+    taken = {*names.values(), *naming.visible(graph)}
     defaults = {each.name: each for each in getattr(body.proto, "attribute_proto", ())}
     for node in body:
         proto = graph.proto.node.add()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import AttributeProto, NodeProto
 
 from onnxforge.errors import InvalidModelError
-from onnxforge.ir import operators
+from onnxforge.ir import naming, operators
 from onnxforge.ir.operators import Operator, python_value
 
 if TYPE_CHECKING:
@@ -171,5 +171,5 @@ class Node:
             del old.consumers[self]
         if value is not None:
             value.consumers[self] = None
-            self.graph.uncover(value)
+            naming.uncover(self.graph, value)
         self.graph.touch(self)

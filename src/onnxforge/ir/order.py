@@ -115,7 +115,7 @@ def settle(graph: Graph) -> None:
     values = graph.values
     _keep(graph.proto.value_info, lambda info: info.name in values)
     if not isinstance(graph.proto, FunctionProto):
-        if graph._has_orphans:
+        if graph.has_orphans:
             kept = {id(value.initializer) for value in values.values()}
             _keep(graph.proto.initializer, lambda tensor: not tensor.name or id(tensor) in kept)
         _keep(

@@ -8,6 +8,7 @@ import numpy as np
 from onnx import TensorProto, TypeProto
 
 from onnxforge.errors import InterfaceError, InvalidModelError, NotConstantError
+from onnxforge.ir import naming
 from onnxforge.ir.operators import attribute_kinds, python_value
 from onnxforge.storage import to_array
 
@@ -177,7 +178,7 @@ class Value:
         graph = self.graph
         if graph.outer is None and (self.is_input or graph in self.output_of):
             raise InterfaceError(f"{self.name!r} is an input or output: its name is for callers")
-        graph.rename_references(self, name)
+        naming.rename_references(self, name)
         del graph.values[self.name]
         self._take(name)
         graph.touch()
@@ -190,7 +191,7 @@ class Value:
 
     def _take(self, name: str) -> None:
         graph = self.graph
-        graph.rename_declarations(self, name)
+        naming.rename_declarations(self, name)
         graph.values[name] = self
         self.name = name
         if self.initializer is not None:
@@ -202,7 +203,7 @@ class Value:
                 if value is self:
                     node.proto.input[index] = name
             if node.graph is not None and node.graph is not graph:
-                node.graph.uncover(self)
+                naming.uncover(node.graph, self)
         for body in self.output_of:
             if body is not graph:
-                body.uncover(self)
+                naming.uncover(body, self)
