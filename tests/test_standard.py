@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pytest
 from models import export
 
 from onnxforge import PassManager, load
@@ -42,3 +43,13 @@ def test_what_is_made_carries_no_domain_but_onnxs_own() -> None:
     PassManager([standard]).run(model)
     assert {node.domain for graph in model.graphs() for node in graph} == {""}
     assert not any(node.op_type == "BatchNormalization" for node in model.graph)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet"])
+def test_what_dynamo_writes_around_a_bias_that_is_not_there_hides_no_batch_norm(name: str) -> None:
+    model = load(export(name, "dynamo-unoptimized").path)
+    baseline = Baseline(model)
+    PassManager([standard]).run(model)
+    left = {node.op_type for node in model.graph}
+    assert left.isdisjoint({"BatchNormalization", "CastLike", "Expand", "Identity"})
+    assert baseline.compare(model).is_equivalent
