@@ -316,6 +316,15 @@ def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
         if bound[call] is node:
             yield bound
         return
+    given = node.inputs[: len(call.inputs)]
+    inputs = given + (None,) * (len(call.inputs) - len(given))
+    orders = [inputs]
+    if len(inputs) == 2 and operators.lookup(node.op_type, node.domain).commutative:
+        orders.append(inputs[::-1])
+    # Most nodes are ruled out by what computes their inputs, which costs least to ask.
+    orders = [order for order in orders if all(map(_is_plausible, call.inputs, order))]
+    if not orders:
+        return
     if any(v is not None for v in node.inputs[len(call.inputs) :]) or node.has_references:
         return
     if len(node.outputs) != call.outputs and any(v.is_used for v in node.outputs[call.outputs :]):
@@ -325,13 +334,20 @@ def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
     for name, value in call.attributes.items():
         if not _has_attribute(node, name, value):
             return
-    given = node.inputs[: len(call.inputs)]
-    inputs = given + (None,) * (len(call.inputs) - len(given))
-    orders = [inputs]
-    if len(inputs) == 2 and operators.lookup(node.op_type, node.domain).commutative:
-        orders.append(inputs[::-1])
     for order in orders:
         yield from _match_inputs(call.inputs, order, node, {**bound, call: node})
+
+
+def _is_plausible(operand: Operand, value: Value | None) -> bool:
+    """Whether an operand could be a value, as far as its producer tells."""
+    if isinstance(operand, Variable):
+        return True
+    if isinstance(operand, Output):
+        producer = value.producer if value is not None else None
+        return producer is not None and producer.op_type == operand.call.op_type
+    if isinstance(operand, Alternatives):
+        return any(_is_plausible(option, value) for option in operand.options)
+    return value is None if operand is None else value is not None and value.is_constant
 
 
 def _has_attribute(node: Node, name: str, expected: Any) -> bool:

@@ -69,8 +69,13 @@ class Graph:
         self.operator: tuple[str, str] | None = None
         if isinstance(proto, FunctionProto):
             self.operator = (proto.domain, proto.name)
+        self.is_in_function: bool = (
+            outer.is_in_function if outer is not None else self.operator is not None
+        )
         self.values: dict[str, Value] = {}
         self._nodes = Sequence()
+        # The nodes that have bodies, so that finding those takes no walk.
+        self._owners: dict[Node, None] = {}
         self._is_unsorted = False
         # What the next commit has to settle.
         self._is_dirty = False
@@ -166,6 +171,8 @@ class Graph:
                     bodies.append(Graph(self.model, attribute.g, self, node))
                 bodies.extend(Graph(self.model, each, self, node) for each in attribute.graphs)
             node.subgraphs = tuple(bodies)
+            if bodies:
+                self._owners[node] = None
         node.graph = self
 
     def _defined_twice(self, name: str) -> InvalidModelError:
@@ -259,7 +266,7 @@ class Graph:
 
     def nested(self) -> Iterator[Graph]:
         """The graphs inside this one, bodies before what encloses them, and then itself."""
-        for node in self:
+        for node in sorted(self._owners, key=lambda owner: owner._position):
             for body in node.subgraphs:
                 yield from body.nested()
         yield self
@@ -497,6 +504,7 @@ class Graph:
     def unlink(self, node: Node) -> None:
         """Take a node out of the graph; it keeps its links, so that whoever stands on it can go on."""
         self._nodes.remove(node)
+        self._owners.pop(node, None)
         node.graph = None
         self._fresh.pop(node, None)
         self.touch()
