@@ -60,3 +60,17 @@ def test_a_slice_of_one(start: int, end: int) -> None:
 
 def test_a_slice_up_to_the_end_may_be_longer() -> None:
     check(IndexMerging(), before=SLICE.format(s=2, e=2**63 - 1), declined="more than one element")
+
+
+def test_sizes_are_left_as_runtimes_know_them() -> None:
+    check(
+        IndexMerging(),
+        before="""
+        g (float[N,3,4] x) => (int64[1] y) <int64 i = {0}, int64[1] a = {0}> {
+            s = Shape(x)
+            h = Gather(s, i)
+            y = Unsqueeze(h, a)
+        }
+        """,
+        declined="it is a size",
+    )
