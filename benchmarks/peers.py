@@ -1,22 +1,27 @@
-"""Other optimizers on the same file: nodes left, bytes, seconds, memory, and is it still right?
+"""Other optimizers on the same models: nodes left, bytes, seconds, memory, and is it still right?
 
-    pip install onnxsim onnxslim onnxoptimizer
-    python benchmarks/peers.py MODEL.onnx ...
+    pip install onnxsim onnxslim onnxoptimizer onnxscript
+    python benchmarks/peers.py MODEL.onnx ... --json results.json --markdown results.md
 
-Each runs in a process of its own and is timed from reading the file to having written one.  What
-its import takes does not count, neither in time nor in memory (which is read the Linux way).  The
-error is that of `onnxforge verify` against the original.  Whatever is not installed is left out.
+Each runs in a process of its own, with a time and a memory limit, and is timed from reading the
+file to having written one.  What its import takes does not count, neither in time nor in memory
+(which is read the Linux way).  Whatever is not installed is left out.  `judging` says what is
+right, and `peers_summary` what it all comes to.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,11 +30,11 @@ import onnx
 
 
 def forge(library: Any, source: str, target: str) -> None:
-    library.optimize(source).save(target)
-
-
-def forge_unverified(library: Any, source: str, target: str) -> None:
     library.optimize(source, verify=False).save(target)
+
+
+def forge_verified(library: Any, source: str, target: str) -> None:
+    library.optimize(source).save(target)
 
 
 def sim(library: Any, source: str, target: str) -> None:
@@ -49,28 +54,40 @@ def script(library: Any, source: str, target: str) -> None:
     onnx.save(library.optimize(onnx.load(source)), target)
 
 
-def runtime(library: Any, source: str, target: str) -> None:
+def runtime_basic(library: Any, source: str, target: str) -> None:
+    _runtime(library, source, target, library.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+
+
+def runtime_extended(library: Any, source: str, target: str) -> None:
+    _runtime(library, source, target, library.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
+
+
+def _runtime(library: Any, source: str, target: str, level: Any) -> None:
     options = library.SessionOptions()
-    options.graph_optimization_level = library.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.graph_optimization_level = level
     options.optimized_model_filepath = target
-    library.InferenceSession(source, options)
+    options.log_severity_level = 4
+    library.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
+OURS = "onnxforge"
 PEERS: dict[str, tuple[str, Callable[[Any, str, str], None]]] = {
-    "onnxforge": ("onnxforge", forge),
-    "onnxforge, unverified": ("onnxforge", forge_unverified),
+    OURS: ("onnxforge", forge),
+    "onnxforge-verified": ("onnxforge", forge_verified),
     "onnxsim": ("onnxsim", sim),
     "onnxslim": ("onnxslim", slim),
     "onnxoptimizer": ("onnxoptimizer", optimizer),
     "onnxscript": ("onnxscript.optimizer", script),
-    "ONNX Runtime, basic": ("onnxruntime", runtime),
+    "ort-basic": ("onnxruntime", runtime_basic),
+    "ort-extended": ("onnxruntime", runtime_extended),
 }
 
 
-def measure(name: str, source: str, target: str) -> dict[str, float]:
+def measure(name: str, source: str, target: str, limit_mb: int) -> dict[str, float]:
     """What one optimizer does to one file, in this process."""
     module, run = PEERS[name]
     library = import_module(module)
+    resource.setrlimit(resource.RLIMIT_AS, (limit_mb << 20,) * 2)
     before, start = peak(), time.perf_counter()
     run(library, source, target)
     return {"seconds": time.perf_counter() - start, "megabytes": peak() - before}
@@ -82,40 +99,172 @@ def peak() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def row(name: str, source: str, target: Path) -> str:
-    command = [sys.executable, __file__, "--measure", name, source, str(target)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        return f"| {name} | failed: {(done.stderr.strip() or 'no message').splitlines()[-1]} |"
-    cost = json.loads(done.stdout.splitlines()[-1])
-    operators = [node.op_type for node in onnx.load(target, load_external_data=False).graph.node]
-    return (
-        f"| {name} | {len(operators)} | {operators.count('BatchNormalization')} "
-        f"| {target.stat().st_size / 1e6:.2f} | {cost['seconds']:.2f} | {cost['megabytes']:.0f} "
-        f"| {error(source, target)} |"
+class Bench:
+    """Runs optimizers over models, each in a process, and has their outputs judged."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.tools: list[str] = arguments.tools
+        self.timeout: float = arguments.timeout
+        self.memory: int = arguments.memory_mb
+        self.root: Path = arguments.root
+        self.entries: dict[str, Any] = {}
+        if arguments.manifest:
+            listed = json.loads(arguments.manifest.read_text())["models"]
+            self.entries = {str((self.root / e["path"]).resolve()): e for e in listed}
+
+    def __call__(self, source: Path) -> dict[str, Any]:
+        """All tools' results on one model, by tool, and the original's under "original"."""
+        entry = self.entries.get(str(source.resolve()))
+        external = _external(source)
+        with tempfile.TemporaryDirectory() as folder:
+            results, written = {}, {}
+            for tool in self.tools:
+                # Folders of their own, for files beside the model.
+                target = Path(folder, tool, "model.onnx")
+                target.parent.mkdir()
+                for name in external:  # ONNX Runtime refers to the original's
+                    copy = target.parent / name
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source.parent / name, copy)
+                results[tool] = self._optimize(tool, source, target)
+                if "problem" not in results[tool]:
+                    written[tool] = str(target)
+            task = {"source": str(source), "root": str(self.root), "entry": entry}
+            verdicts = self._judge(task, written, Path(folder, "task.json"))
+        original = verdicts.pop("original")
+        for tool, verdict in verdicts.items():
+            results[tool] |= verdict
+        return {"original": original, "tools": results}
+
+    def _optimize(self, tool: str, source: Path, target: Path) -> dict[str, Any]:
+        command = ["--measure", tool, str(source), str(target), str(self.memory)]
+        lines, problem = self._run(command, self.timeout)
+        if not problem and not target.exists():
+            problem = "no file was written"
+        return {"right": False, "problem": f"failed: {problem}"} if problem else lines[-1]
+
+    def _judge(self, task: dict[str, Any], written: dict[str, str], file: Path) -> dict[str, Any]:
+        """Verdicts by tool.  A process that dies has died of the candidate it was at."""
+        verdicts: dict[str, Any] = {}
+        todo = dict(written)
+        while True:
+            file.write_text(json.dumps(task | {"candidates": list(todo.values())}))
+            lines, problem = self._run(["--judge", str(file)], 2 * self.timeout)
+            if not lines:
+                unchecked = f"the original cannot be judged: {problem}"
+                return {"original": {"unchecked": unchecked}} | verdicts
+            verdicts["original"] = lines[0]
+            for tool, verdict in zip(list(todo), lines[1:], strict=False):
+                verdicts[tool] = verdict
+                del todo[tool]
+            if not todo:
+                return verdicts
+            victim = next(iter(todo))
+            verdicts[victim] = {"right": False, "problem": f"cannot be run: {problem}"}
+            del todo[victim]
+
+    def _run(self, command: list[str], timeout: float) -> tuple[list[Any], str]:
+        """The lines of JSON a process of this script prints, and what it died of."""
+        process = subprocess.Popen(
+            [sys.executable, __file__, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        problem = ""
+        try:
+            output, errors = process.communicate(timeout=timeout)
+            if process.returncode:
+                last = (errors.strip() or f"exit status {process.returncode}").splitlines()[-1]
+                problem = last[:300]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            problem = f"no end after {timeout:.0f} s"
+        return [json.loads(line) for line in output.splitlines() if line[:2] == '{"'], problem
+
+
+def models(paths: list[Path], limit_mb: float) -> list[Path]:
+    """The models among and in *paths*, the smallest first."""
+    found = [f for p in paths for f in (p.rglob("*.onnx") if p.is_dir() else [p])]
+    sizes = {file: _megabytes(file) for file in found}
+    return sorted((file for file in found if sizes[file] <= limit_mb), key=sizes.__getitem__)
+
+
+def _megabytes(model: Path) -> float:
+    files = [model, *(model.parent / name for name in _external(model))]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def _external(model: Path) -> list[str]:
+    """The names of the files that hold external data of a model."""
+    proto = onnx.load(model, load_external_data=False)
+    entries = (entry for tensor in proto.graph.initializer for entry in tensor.external_data)
+    return list(dict.fromkeys(entry.value for entry in entries if entry.key == "location"))
+
+
+def versions(tools: list[str]) -> dict[str, str]:
+    packages = dict.fromkeys([PEERS[tool][0].partition(".")[0] for tool in tools])
+    return {package: metadata.version(package) for package in (*packages, "onnx")}
+
+
+def results(bench: Bench, files: list[Path], jobs: int) -> Iterator[tuple[Path, dict[str, Any]]]:
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from zip(files, pool.map(bench, files), strict=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Compare optimizers on models.")
+    installed = [t for t, (module, _) in PEERS.items() if find_spec(module.partition(".")[0])]
+    default = [tool for tool in installed if tool != "onnxforge-verified"]
+    parser.add_argument("paths", nargs="+", type=Path, help="models, or folders of them")
+    parser.add_argument(
+        "--manifest", type=Path, help="what to feed each model: see docs/benchmarks"
     )
-
-
-def error(source: str, target: Path) -> str:
-    import onnxforge
-    from onnxforge.verify import compare_models
-
-    comparison = compare_models(onnxforge.load(source), onnxforge.load(target))
-    return comparison.unchecked or f"{comparison.error:.1e}"
+    parser.add_argument("--root", type=Path, help="the folder that the manifest's paths start from")
+    parser.add_argument("--tools", nargs="+", choices=installed, default=default)
+    parser.add_argument("--json", type=Path, help="where to store the results")
+    parser.add_argument("--update", action="store_true", help="keep what else is stored there")
+    parser.add_argument("--markdown", type=Path, help="where to write the tables")
+    parser.add_argument(
+        "--limit-mb", type=float, default=float("inf"), help="leave larger ones out"
+    )
+    parser.add_argument("--timeout", type=float, default=300, help="seconds for one tool and model")
+    parser.add_argument("--memory-mb", type=int, default=16384, help="address space for the same")
+    parser.add_argument("--jobs", type=int, default=1, help="models at a time")
+    chosen = parser.parse_args()
+    chosen.root = chosen.root or (chosen.manifest.parent if chosen.manifest else Path())
+    return chosen
 
 
 def main() -> None:
     if sys.argv[1] == "--measure":
-        print(json.dumps(measure(*sys.argv[2:])))
+        tool, source, target, limit = sys.argv[2:]
+        print("\n" + json.dumps(measure(tool, source, target, int(limit))))
         return
-    for source in sys.argv[1:]:
-        print(f"\n{Path(source).name}\n")
-        print("| | nodes | BatchNormalization | MB | seconds | peak MB | error |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
-        with tempfile.TemporaryDirectory() as folder:
-            for number, (name, (module, _)) in enumerate(PEERS.items()):
-                if find_spec(module.partition(".")[0]):
-                    print(row(name, source, Path(folder, f"{number}.onnx")), flush=True)
+    if sys.argv[1] == "--judge":
+        import_module("judging").main(sys.argv[2])
+        return
+    import peers_summary
+
+    chosen = arguments()
+    store: dict[str, Any] = {"versions": {}, "models": {}}
+    if chosen.update and chosen.json and chosen.json.exists():
+        store = json.loads(chosen.json.read_text())
+    store["versions"] |= versions(chosen.tools)
+    bench = Bench(chosen)
+    for file, result in results(bench, models(chosen.paths, chosen.limit_mb), chosen.jobs):
+        entry = bench.entries.get(str(file.resolve()))
+        row = store["models"].setdefault(entry["id"] if entry else file.stem, {"tools": {}})
+        row["original"] = result["original"]
+        row["tools"] |= result["tools"]
+        if chosen.json:
+            chosen.json.write_text(json.dumps(store, indent=1))
+        print(peers_summary.line(file.stem, row), flush=True)
+    peers_summary.show(store)
+    if chosen.markdown:
+        chosen.markdown.write_text(peers_summary.markdown(store))
 
 
 if __name__ == "__main__":

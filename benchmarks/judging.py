@@ -1,0 +1,252 @@
+"""Is an optimizer's output right, and what is left of the model?  Run by peers.py in processes.
+
+The truth is the original in ONNX Runtime with its optimizations off.  How far an output may be from
+it is the tolerance of its element type or, where the original itself moves further when ONNX
+Runtime optimizes it, ten times that.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.inliner
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+import onnxforge
+from onnxforge.verify import compare, feeds_for
+
+_MARGIN = 10
+_NOISE = 0.1
+"""More than this is no noise: ONNX Runtime miscompiles the original."""
+_NARROW = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+_STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+_Run = tuple[dict[str, Any], list[Any], list[Any]]
+"""Feeds, what the original makes of them, and what it makes of them optimized by ONNX Runtime."""
+_STRIPPED = 1 << 10
+"""Bytes of a payload that is not needed for counting nodes."""
+
+
+def judge(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The verdict on each of the task's candidates, in order.
+
+    A *task* has `source`, `candidates`, and `entry` and `root` of a manifest, or neither.  First
+    comes what is known of the original itself.
+    """
+    source = task["source"]
+    model = onnx.load(source, load_external_data=False)
+    original = onnx.inliner.inline_local_functions(model) if model.functions else model
+    before = operators(original)
+    runs, unchecked = _runs(source, task)
+    narrow = [compare.tolerance(name) for name in _narrow(model)]
+    yield {
+        "unchecked": unchecked,
+        "nodes": sum(before.values()),
+        "operators": before,
+        "bytes": _bytes(source, model),
+        "final_nodes": _final_nodes(source),
+    }
+    for candidate in task["candidates"]:
+        yield _verdict(candidate, model, before, runs, max(narrow, default=0.0), unchecked)
+
+
+def _verdict(
+    path: str,
+    original: ModelProto,
+    before: Counter[str],
+    runs: list[_Run],
+    narrow: float,
+    unchecked: str,
+) -> dict[str, Any]:
+    model = onnx.load(path, load_external_data=False)
+    after = operators(model)
+    strangers = [name for name in after if "::" in name and name not in before]
+    problem, error = _breach(original, model), 0.0
+    if not unchecked and not problem:
+        problem, error = _difference(path, runs, narrow)
+    return {
+        "right": None if unchecked and not problem else not problem,
+        "problem": problem,
+        "error": error,
+        "nodes": sum(after.values()),
+        "operators": after,
+        "portable": not strangers,
+        "introduced": strangers,
+        "bytes": _bytes(path, model),
+        "final_nodes": _final_nodes(path),
+    }
+
+
+def operators(model: ModelProto) -> Counter[str]:
+    """How many nodes of each operator run: in subgraphs too, of functions those they stand for.
+
+    Constants are no computation.  Names are "Conv", and "domain::Name" outside of ONNX.
+    """
+    if model.functions:
+        stripped = ModelProto()
+        stripped.CopyFrom(model)
+        for tensor in stripped.graph.initializer:
+            if len(tensor.raw_data) > _STRIPPED:
+                tensor.ClearField("raw_data")
+        model = onnx.inliner.inline_local_functions(stripped)
+    names = (
+        node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
+        for node in _nodes(model.graph)
+    )
+    return Counter(name for name in names if name != "Constant")
+
+
+def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+                for body in chain([attribute.g], attribute.graphs):
+                    yield from _nodes(body)
+
+
+def _runs(source: str, task: Mapping[str, Any]) -> tuple[list[_Run], str]:
+    """The original's runs, or why there are none."""
+    runs: list[_Run] = []
+    try:
+        session = _session(source, "ORT_DISABLE_ALL")
+        for feeds in _feeds(source, task):
+            expected = session.run(None, feeds)
+            runs.append((feeds, expected, _optimized(source, feeds) or expected))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises types of its own
+        return [], f"the original cannot be run: {_brief(error)}"
+    return runs, ""
+
+
+def _optimized(source: str, feeds: dict[str, Any]) -> list[Any]:
+    """The outputs of the model optimized by ONNX Runtime; none if it fails at that."""
+    try:
+        return list(_session(source, "ORT_ENABLE_ALL").run(None, feeds))
+    except Exception:  # noqa: BLE001 - ONNX Runtime raises types of its own
+        return []
+
+
+def _feeds(source: str, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if entry := task.get("entry"):
+        make = runpy.run_path(str(Path(task["root"], "feeds.py")))["make_feeds"]
+        yield from (feeds for alt in (False, True) if (feeds := make(entry, alt=alt)) is not None)
+    else:
+        yield feeds_for(onnxforge.load(source))
+
+
+def _difference(path: str, runs: list[_Run], narrow: float) -> tuple[str, float]:
+    """What is wrong with the numbers, and the largest error."""
+    worst = 0.0
+    try:
+        session = _session(path, "ORT_DISABLE_ALL")
+        for feeds, expected, noisy in runs:
+            for index, actual in enumerate(session.run(None, feeds)):
+                right = expected[index]
+                error = compare.relative_error(right, actual)
+                worst = max(worst, error)
+                if error > _limit(right, noisy[index], narrow) and not _flips(
+                    right, noisy[index], actual
+                ):
+                    return f"output {index} is off by {error:.1e}", error
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises types of its own
+        return f"ONNX Runtime: {_brief(error)}", worst
+    return "", worst
+
+
+def _limit(expected: Any, noisy: Any, narrow: float) -> float:
+    limit = compare.allowed(expected)
+    noise = compare.relative_error(expected, noisy)
+    return max(limit, narrow, _MARGIN * noise if noise <= _NOISE else 0.0) if limit else 0.0
+
+
+def _flips(expected: Any, noisy: Any, actual: Any) -> bool:
+    """Whether integers jump no more than the original's do when ONNX Runtime optimizes it."""
+    if compare.allowed(expected):
+        return False
+    allowed = compare.mismatches(expected, noisy)
+    return 0 < allowed <= _NOISE and compare.mismatches(expected, actual) <= _MARGIN * allowed
+
+
+def _session(path: str, level: str, target: str = "") -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    options.optimized_model_filepath = target
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _final_nodes(path: str) -> int | None:
+    """What ONNX Runtime's extended level leaves; None if it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = str(Path(folder, "final.onnx"))
+        try:
+            _session(path, "ORT_ENABLE_EXTENDED", target)
+            return sum(operators(onnx.load(target, load_external_data=False)).values())
+        except Exception:  # noqa: BLE001 - ONNX Runtime raises types of its own
+            return None
+
+
+def _breach(before: ModelProto, after: ModelProto) -> str:
+    """What callers rely on and no longer find: names, order and element types."""
+    a, b = before.graph, after.graph
+    for what, ours, theirs in (
+        ("inputs", _required(a), _required(b)),
+        ("outputs", list(a.output), list(b.output)),
+    ):
+        if [info.name for info in ours] != [info.name for info in theirs]:
+            return f"the {what} have other names or another order"
+        for one, other in zip(ours, theirs, strict=True):
+            x, y = one.type.tensor_type.elem_type, other.type.tensor_type.elem_type
+            if x != y:
+                return f"{one.name!r} has another element type"
+    # Until version 4 every initializer had to be an input, without being meant as one.
+    if before.ir_version >= 4 and (lost := _defaults(a) - _defaults(b)):
+        return f"{min(lost)!r} can no longer be overridden"
+    return ""
+
+
+def _required(graph: GraphProto) -> list[ValueInfoProto]:
+    defaults = _defaults(graph)
+    return [info for info in graph.input if info.name not in defaults]
+
+
+def _defaults(graph: GraphProto) -> set[str]:
+    return {tensor.name for tensor in graph.initializer} & {info.name for info in graph.input}
+
+
+def _narrow(model: ModelProto) -> list[str]:
+    stored = {tensor.data_type for tensor in model.graph.initializer}
+    stored |= {info.type.tensor_type.elem_type for info in model.graph.value_info}
+    return [name for dtype, name in _NARROW.items() if dtype in stored]
+
+
+def _bytes(path: str, model: ModelProto) -> int:
+    """The model's file and those that hold its external data."""
+    files = {Path(path)}
+    for tensor in model.graph.initializer:
+        files |= {
+            Path(path).parent / entry.value
+            for entry in tensor.external_data
+            if entry.key == "location"
+        }
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def main(task: str) -> None:
+    """Print the verdicts on a task as lines of JSON, each as soon as it is known."""
+    for verdict in judge(json.loads(Path(task).read_text())):
+        print("\n" + json.dumps(verdict), flush=True)
