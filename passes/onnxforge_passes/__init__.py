@@ -7,6 +7,7 @@ from onnxforge import Pipeline
 from onnxforge_passes.arithmetic_identity_elimination import ArithmeticIdentityElimination
 from onnxforge_passes.cast_chain_elimination import CastChainElimination
 from onnxforge_passes.cast_like_lowering import CastLikeLowering
+from onnxforge_passes.clip_fusion import ClipFusion
 from onnxforge_passes.clip_merging import ClipMerging
 from onnxforge_passes.common_subexpression_elimination import CommonSubexpressionElimination
 from onnxforge_passes.concat_merging import ConcatMerging
@@ -20,16 +21,21 @@ from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
 from onnxforge_passes.expand_elimination import ExpandElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
+from onnxforge_passes.gelu_fusion import GeluFusion
 from onnxforge_passes.gemm_arithmetic_fusion import GemmArithmeticFusion
 from onnxforge_passes.gemm_input_fusion import GemmInputFusion
 from onnxforge_passes.gemm_transpose_fusion import GemmTransposeFusion
+from onnxforge_passes.hard_sigmoid_fusion import HardSigmoidFusion
+from onnxforge_passes.hard_swish_fusion import HardSwishFusion
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
 from onnxforge_passes.index_merging import IndexMerging
 from onnxforge_passes.instance_normalization_fusion import InstanceNormalizationFusion
 from onnxforge_passes.layer_normalization_fusion import LayerNormalizationFusion
+from onnxforge_passes.leaky_relu_fusion import LeakyReluFusion
 from onnxforge_passes.loop_elimination import LoopElimination
 from onnxforge_passes.matmul_add_fusion import MatmulAddFusion
+from onnxforge_passes.mish_fusion import MishFusion
 from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 from onnxforge_passes.pad_fusion import PadFusion
@@ -38,9 +44,11 @@ from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
+from onnxforge_passes.sigmoid_fusion import SigmoidFusion
 from onnxforge_passes.slice_end_folding import SliceEndFolding
 from onnxforge_passes.slice_merging import SliceMerging
 from onnxforge_passes.slices_to_split import SlicesToSplit
+from onnxforge_passes.softmax_fusion import SoftmaxFusion
 from onnxforge_passes.transpose_cancellation import TransposeCancellation
 from onnxforge_passes.transpose_merging import TransposeMerging
 from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
@@ -72,6 +80,14 @@ standard = Pipeline(
     ConstantFolding(),
     IfElimination(),
     LoopElimination(),
+    SigmoidFusion(),
+    SoftmaxFusion(),
+    LeakyReluFusion(),
+    ClipFusion(),
+    HardSwishFusion(),
+    HardSigmoidFusion(),
+    MishFusion(),
+    GeluFusion(),
     InstanceNormalizationFusion(),
     LayerNormalizationFusion(),
     RmsNormalizationFusion(),

@@ -7,7 +7,7 @@ from onnx import TensorProto
 
 from onnxforge import Const, Decline, Match, Value
 
-from .normalization import Standardization, averaged_axes, number, sizes
+from .normalization import Standardization, number, reduced_axes, sizes
 
 
 class InstanceNormalizationFusion(Standardization):
@@ -26,7 +26,7 @@ class InstanceNormalizationFusion(Standardization):
             raise Decline("InstanceNormalization needs opset 6")
         if x.dtype != TensorProto.FLOAT:
             raise Decline("ONNX Runtime has InstanceNormalization for float32 alone")
-        axes = averaged_axes(match, x)
+        axes = reduced_axes(match, x)
         rank = x.rank or 0
         if rank < 3 or axes != tuple(range(2, rank)):
             raise Decline("the axes are not the spatial ones")

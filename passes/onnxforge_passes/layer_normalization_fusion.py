@@ -7,7 +7,7 @@ from onnx import TensorProto
 
 from onnxforge import Const, Decline, Match, Value
 
-from .normalization import Standardization, averaged_axes, number, sizes
+from .normalization import Standardization, number, reduced_axes, sizes
 
 _DTYPES: dict[int, Any] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
@@ -32,7 +32,7 @@ class LayerNormalizationFusion(Standardization):
         dtype = _DTYPES.get(x.dtype or 0)
         if dtype is None:
             raise Decline("only float32 and float16 are normalized in a type as wide")
-        axes = averaged_axes(match, x)
+        axes = reduced_axes(match, x)
         rank = x.rank or 0
         if axes != tuple(range(axes[0], rank)):
             raise Decline("the axes are not the last ones")

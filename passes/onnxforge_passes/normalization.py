@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from onnxforge import Const, Decline, Match, Node, RewritePass, Value
+from onnxforge import Const, Decline, Match, Node, Value
+
+from .fusion import Fusion
 
 Axes = tuple[int, ...]
 
 
-class Standardization(RewritePass):
+class Standardization(Fusion):
     """Finds (x - mean) / sqrt(variance + eps), as both torch exporters, TF and Paddle write it."""
 
     def pattern(
@@ -52,14 +54,14 @@ def _root(op: Any, x: Any, eps: Const) -> Any:
     return op.any(op.Sqrt(op.Add(x, eps)), op.Pow(op.Add(x, eps), 0.5))
 
 
-def averaged_axes(match: Match, x: Value) -> Axes:
-    """The axes that every ReduceMean of the match averages, counted from 0 and sorted.
+def reduced_axes(match: Match, x: Value) -> Axes:
+    """The axes that every reduction of the match is over, counted from 0 and sorted.
 
     Raises `Decline` if they differ, or are not known.
     """
-    found = {_axes(node, x) for node in match.nodes if node.op_type == "ReduceMean"}
+    found = {_axes(node, x) for node in match.nodes if node.op_type.startswith("Reduce")}
     if len(found) != 1:
-        raise Decline("mean and variance are not over the same axes")
+        raise Decline("the reductions are not over the same axes")
     return found.pop()
 
 
@@ -67,7 +69,7 @@ def _axes(node: Node, x: Value) -> Axes:
     given = node.input(1)
     axes = given.numpy().reshape(-1).tolist() if given is not None else node.attribute("axes")
     if not axes or x.rank is None:
-        raise Decline("the axes of the mean are not known")
+        raise Decline("the axes of a reduction are not known")
     return tuple(sorted(axis % x.rank for axis in axes))
 
 

@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from onnxforge import Const, Decline, Match, Node, RewritePass, Value
+from onnxforge import Const, Decline, Match, Node, Value
 
+from .fusion import Fusion
 from .weights import Array, require_own, rounded
 
 _Shape = tuple[int, ...]
 
 
-class NormalizationAffineFusion(RewritePass):
+class NormalizationAffineFusion(Fusion):
     """Put the constants that scale and shift a normalization into its own scale and bias.
 
         k * (scale * n + bias) + c  =  (k * scale) * n + (k * bias + c)

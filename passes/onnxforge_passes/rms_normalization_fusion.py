@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from onnxforge import Const, Decline, Match, RewritePass, Value
+from onnxforge import Const, Decline, Match, Value
 
-from .normalization import averaged_axes, number, reciprocal_root, sizes, square
+from .fusion import Fusion
+from .normalization import number, reciprocal_root, reduced_axes, sizes, square
 
 _DTYPES: dict[int, Any] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
 
-class RmsNormalizationFusion(RewritePass):
+class RmsNormalizationFusion(Fusion):
     """Divide by the root mean square of the last axes by one RMSNormalization, as of opset 23.
 
         x / sqrt(mean(x ** 2) + eps)
@@ -37,7 +38,7 @@ class RmsNormalizationFusion(RewritePass):
         dtype = _DTYPES.get(x.dtype or 0)
         if dtype is None:
             raise Decline("only float32 and float16 are normalized in a type as wide")
-        axes = averaged_axes(match, x)
+        axes = reduced_axes(match, x)
         rank = x.rank or 0
         if axes != tuple(range(axes[0], rank)):
             raise Decline("the axes are not the last ones")

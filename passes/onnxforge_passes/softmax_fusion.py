@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Any
+
+from onnx import TensorProto
+
+from onnxforge import Const, Decline, Match, Value
+
+from .fusion import Fusion
+from .normalization import reduced_axes
+
+
+class SoftmaxFusion(Fusion):
+    """Call one Softmax where the graph spells one out, of exponentials that cannot overflow.
+
+        e / sum(e),   e = exp(x - max(x))
+
+    Without the maximum it may overflow where Softmax does not, and is left as it is.
+    """
+
+    def pattern(self, op: Any, x: Value, axes: Const | None, axes2: Const | None) -> Any:
+        """The exponentials divided by their sum."""
+        e = op.Exp(op.Sub(x, op.ReduceMax(x, axes, keepdims=1)))
+        return op.Div(e, op.ReduceSum(e, axes2, keepdims=1))
+
+    def rewrite(self, op: Any, match: Match, x: Value) -> Any:
+        """The operator."""
+        if match.root.version < 13:
+            raise Decline("before opset 13 Softmax is over all axes from one on")
+        if x.dtype not in (TensorProto.FLOAT, TensorProto.DOUBLE):
+            raise Decline("ONNX Runtime has Softmax for float32 and float64 alone")
+        axes = reduced_axes(match, x)
+        if len(axes) != 1:
+            raise Decline("Softmax is over one axis")
+        return op.Softmax(x, axis=axes[0] - (x.rank or 0), like=match.root)
