@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,7 @@ from onnxforge.errors import NotEquivalentError, PassError
 from onnxforge.ir import Model
 from onnxforge.manager import PassManager
 from onnxforge.passes import Pass
+from onnxforge.specialize import fix_shapes
 
 if TYPE_CHECKING:
     from onnxforge.verify import Baseline, EditChecker
@@ -28,6 +29,8 @@ def optimize(
     verify: Literal["model", "edits", False] = "model",
     in_place: bool = False,
     freeze: bool = False,
+    dims: Mapping[str, int] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     feeds: Mapping[str, Any] | None = None,
     max_rounds: int = 10,
     provenance: bool = False,
@@ -51,6 +54,8 @@ def optimize(
         in_place: Change *model* itself, a `Model` or `ModelProto`, instead of a copy.  After an
             error it is what it was before.
         freeze: Take initializers off the list of inputs, so that they can be folded.
+        dims: Sizes to fix symbolic dimensions at, by their names: a change of interface.
+        input_shapes: Whole shapes to fix, by the names of inputs: a change of interface.
         feeds: The inputs to compare on, by name; without, some are made up.
         max_rounds: How often to run the passes at most.
         provenance: Write into the metadata of each new node which pass made it.
@@ -80,6 +85,8 @@ def optimize(
     with _undone_on_error(subject) if in_place else nullcontext():
         if freeze:
             subject.freeze()
+        if dims or input_shapes:
+            fix_shapes(subject, dims, input_shapes)
         check = _Check(subject, chosen, verify, feeds, keep_failure) if verify else None
         manager = PassManager(
             chosen,

@@ -74,6 +74,14 @@ def optimize(
     freeze: Annotated[
         bool, typer.Option("--freeze", help="Make initializers that callers may override fixed.")
     ] = False,
+    dim: Annotated[
+        list[str],
+        typer.Option(metavar="NAME=SIZE", help="Fix a symbolic dimension.  Repeatable."),
+    ] = [],  # noqa: B006
+    input_shape: Annotated[
+        list[str],
+        typer.Option(metavar="INPUT=SIZE,SIZE,...", help="Fix an input's shape.  Repeatable."),
+    ] = [],  # noqa: B006
     external_data: Annotated[
         bool | None,
         typer.Option(
@@ -104,6 +112,8 @@ def optimize(
             target=target,
             verify=_COMPARED[Verify.NONE if no_verify else verify],
             freeze=freeze,
+            dims={name: sizes[0] for name, sizes in _sizes(dim, "--dim", 1).items()},
+            input_shapes=_sizes(input_shape, "--input-shape"),
             feeds=feeds_of(inputs),
             max_rounds=max_rounds,
             provenance=provenance,
@@ -122,6 +132,21 @@ def optimize(
         f"{one_line(str(output))}: {result.report.nodes_before} -> {result.report.nodes} nodes, "
         f"{before / factor:.2f} -> {after / factor:.2f} {unit}"
     )
+
+
+def _sizes(specs: list[str], option: str, count: int | None = None) -> dict[str, list[int]]:
+    """The sizes of `NAME=SIZE,SIZE,...`, by name."""
+    found = {}
+    for spec in specs:
+        name, _, text = spec.rpartition("=")
+        sizes = [part.strip() for part in text.split(",")]
+        fits = (
+            name and all(size.isdecimal() for size in sizes) and len(sizes) == (count or len(sizes))
+        )
+        if not fits:
+            raise typer.BadParameter(f"{option} {spec!r}: write a name, =, and numbers")
+        found[name] = [int(size) for size in sizes]
+    return found
 
 
 def feeds_of(inputs: list[str]) -> dict[str, Any] | None:
