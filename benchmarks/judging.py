@@ -7,7 +7,6 @@ Runtime optimizes it, ten times that.
 
 from __future__ import annotations
 
-import json
 import runpy
 import tempfile
 from collections import Counter
@@ -244,9 +243,3 @@ def _bytes(path: str, model: ModelProto) -> int:
 
 def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def main(task: str) -> None:
-    """Print the verdicts on a task as lines of JSON, each as soon as it is known."""
-    for verdict in judge(json.loads(Path(task).read_text())):
-        print("\n" + json.dumps(verdict), flush=True)

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import peers_summary
+from judging import judge
 
 
 def forge(library: Any, source: str, target: str) -> None:
@@ -70,9 +72,11 @@ def _runtime(library: Any, source: str, target: str, level: Any) -> None:
     library.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-OURS = "onnxforge"
+CONTEXT = multiprocessing.get_context("forkserver")
+PRELOADED = ["onnx", "onnx.inliner", "onnxruntime", "onnxforge.verify"]
+
 PEERS: dict[str, tuple[str, Callable[[Any, str, str], None]]] = {
-    OURS: ("onnxforge", forge),
+    "onnxforge": ("onnxforge", forge),
     "onnxforge-verified": ("onnxforge", forge_verified),
     "onnxsim": ("onnxsim", sim),
     "onnxslim": ("onnxslim", slim),
@@ -83,14 +87,14 @@ PEERS: dict[str, tuple[str, Callable[[Any, str, str], None]]] = {
 }
 
 
-def measure(name: str, source: str, target: str, limit_mb: int) -> dict[str, float]:
+def measure(name: str, source: str, target: str, limit_mb: int) -> Iterator[dict[str, float]]:
     """What one optimizer does to one file, in this process."""
     module, run = PEERS[name]
     library = import_module(module)
     resource.setrlimit(resource.RLIMIT_AS, (limit_mb << 20,) * 2)
     before, start = peak(), time.perf_counter()
     run(library, source, target)
-    return {"seconds": time.perf_counter() - start, "megabytes": peak() - before}
+    yield {"seconds": time.perf_counter() - start, "megabytes": peak() - before}
 
 
 def peak() -> float:
@@ -130,31 +134,31 @@ class Bench:
                 if "problem" not in results[tool]:
                     written[tool] = str(target)
             task = {"source": str(source), "root": str(self.root), "entry": entry}
-            verdicts = self._judge(task, written, Path(folder, "task.json"))
+            verdicts = self._judge(task, written)
         original = verdicts.pop("original")
         for tool, verdict in verdicts.items():
             results[tool] |= verdict
         return {"original": original, "tools": results}
 
     def _optimize(self, tool: str, source: Path, target: Path) -> dict[str, Any]:
-        command = ["--measure", tool, str(source), str(target), str(self.memory)]
-        lines, problem = self._run(command, self.timeout)
+        given = (tool, str(source), str(target), self.memory)
+        found, problem = in_process(measure, *given, timeout=self.timeout)
         if not problem and not target.exists():
             problem = "no file was written"
-        return {"right": False, "problem": f"failed: {problem}"} if problem else lines[-1]
+        return {"right": False, "problem": f"failed: {problem}"} if problem else found[0]
 
-    def _judge(self, task: dict[str, Any], written: dict[str, str], file: Path) -> dict[str, Any]:
+    def _judge(self, task: dict[str, Any], written: dict[str, str]) -> dict[str, Any]:
         """Verdicts by tool.  A process that dies has died of the candidate it was at."""
         verdicts: dict[str, Any] = {}
         todo = dict(written)
         while True:
-            file.write_text(json.dumps(task | {"candidates": list(todo.values())}))
-            lines, problem = self._run(["--judge", str(file)], 2 * self.timeout)
-            if not lines:
+            job = task | {"candidates": list(todo.values())}
+            found, problem = in_process(judge, job, timeout=2 * self.timeout)
+            if not found:
                 unchecked = f"the original cannot be judged: {problem}"
                 return {"original": {"unchecked": unchecked}} | verdicts
-            verdicts["original"] = lines[0]
-            for tool, verdict in zip(list(todo), lines[1:], strict=False):
+            verdicts["original"] = found[0]
+            for tool, verdict in zip(list(todo), found[1:], strict=False):
                 verdicts[tool] = verdict
                 del todo[tool]
             if not todo:
@@ -163,26 +167,40 @@ class Bench:
             verdicts[victim] = {"right": False, "problem": f"cannot be run: {problem}"}
             del todo[victim]
 
-    def _run(self, command: list[str], timeout: float) -> tuple[list[Any], str]:
-        """The lines of JSON a process of this script prints, and what it died of."""
-        process = subprocess.Popen(
-            [sys.executable, __file__, *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-        problem = ""
-        try:
-            output, errors = process.communicate(timeout=timeout)
-            if process.returncode:
-                last = (errors.strip() or f"exit status {process.returncode}").splitlines()[-1]
-                problem = last[:300]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-            problem = f"no end after {timeout:.0f} s"
-        return [json.loads(line) for line in output.splitlines() if line[:2] == '{"'], problem
+
+def in_process(
+    task: Callable[..., Iterator[Any]], *given: Any, timeout: float
+) -> tuple[list[Any], str]:
+    """What *task* yields in a process of its own, and what that died of, if it did."""
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_send, args=(theirs, task, given))
+    process.start()
+    theirs.close()
+    found, problem, end = [], "", time.monotonic() + timeout
+    try:
+        while ours.poll(max(0.0, end - time.monotonic())):
+            is_result, content = ours.recv()
+            if is_result:
+                found.append(content)
+            else:
+                problem = content
+        problem = f"no end after {timeout:.0f} s"
+        process.kill()
+    except EOFError:
+        pass
+    process.join()
+    return found, problem or (f"exit status {process.exitcode}" if process.exitcode else "")
+
+
+def _send(pipe: Any, task: Callable[..., Iterator[Any]], given: tuple[Any, ...]) -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        for result in task(*given):
+            pipe.send((True, result))
+    except Exception as error:  # noqa: BLE001 - whatever an optimizer raises
+        pipe.send((False, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"))
 
 
 def models(paths: list[Path], limit_mb: float) -> list[Path]:
@@ -239,20 +257,13 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    if sys.argv[1] == "--measure":
-        tool, source, target, limit = sys.argv[2:]
-        print("\n" + json.dumps(measure(tool, source, target, int(limit))))
-        return
-    if sys.argv[1] == "--judge":
-        import_module("judging").main(sys.argv[2])
-        return
-    import peers_summary
-
     chosen = arguments()
     store: dict[str, Any] = {"versions": {}, "models": {}}
     if chosen.update and chosen.json and chosen.json.exists():
         store = json.loads(chosen.json.read_text())
     store["versions"] |= versions(chosen.tools)
+    # What all of them import is imported once, by the process that the others are forked from.
+    CONTEXT.set_forkserver_preload([*(PEERS[t][0] for t in chosen.tools), *PRELOADED])
     bench = Bench(chosen)
     for file, result in results(bench, models(chosen.paths, chosen.limit_mb), chosen.jobs):
         entry = bench.entries.get(str(file.resolve()))
