@@ -40,6 +40,7 @@ from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 from onnxforge_passes.pad_fusion import PadFusion
 from onnxforge_passes.parallel_conv_merging import ParallelConvMerging
+from onnxforge_passes.reduction_fusion import ReductionFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
 from onnxforge_passes.shape_hoisting import ShapeHoisting
@@ -88,6 +89,7 @@ standard = Pipeline(
     HardSigmoidFusion(),
     MishFusion(),
     GeluFusion(),
+    ReductionFusion(),
     InstanceNormalizationFusion(),
     LayerNormalizationFusion(),
     RmsNormalizationFusion(),
