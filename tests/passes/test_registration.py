@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from importlib.metadata import entry_points
 
@@ -14,6 +15,7 @@ PASSES = {
     for module in pkgutil.iter_modules(onnxforge_passes.__path__, "onnxforge_passes.")
     for each in vars(importlib.import_module(module.name)).values()
     if isinstance(each, type) and issubclass(each, Pass) and each.__module__ == module.name
+    if not inspect.isabstract(each)  # what passes have in common is no pass
 }
 
 
