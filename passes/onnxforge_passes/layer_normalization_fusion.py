@@ -7,7 +7,14 @@ from onnx import TensorProto
 
 from onnxforge import Const, Decline, Match, Value
 
-from .normalization import Standardization, number, reduced_axes, sizes
+from .normalization import (
+    Standardization,
+    number,
+    reciprocal_root,
+    reduced_axes,
+    sizes,
+    square,
+)
 
 _DTYPES: dict[int, Any] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
@@ -25,8 +32,32 @@ class LayerNormalizationFusion(Standardization):
     left as it is, for LayerNormalization computes its statistics in float32.
     """
 
-    def rewrite(self, op: Any, match: Match, x: Value, eps: Const) -> Any:
-        """The operator, with a scale of ones."""
+    def pattern_tensorflow(
+        self,
+        op: Any,
+        x: Value,
+        axes: Const | None,
+        axes2: Const | None,
+        eps: Const,
+        scale: Const,
+        bias: Const,
+    ) -> Any:
+        """With scale and bias, multiplied out as TensorFlow's batchnorm does."""
+        mean = op.ReduceMean(x, axes, keepdims=1)
+        variance = op.ReduceMean(square(op, op.Sub(x, mean)), axes2, keepdims=1)
+        k = op.Mul(reciprocal_root(op, variance, eps), scale)
+        return op.Add(op.Mul(x, k), op.Sub(bias, op.Mul(mean, k)))
+
+    def rewrite(
+        self,
+        op: Any,
+        match: Match,
+        x: Value,
+        eps: Const,
+        scale: Const | None,
+        bias: Const | None,
+    ) -> Any:
+        """The operator, with a scale of ones if there is none."""
         if match.root.version < 17:
             raise Decline("LayerNormalization needs opset 17")
         dtype = _DTYPES.get(x.dtype or 0)
@@ -37,11 +68,14 @@ class LayerNormalizationFusion(Standardization):
         if axes != tuple(range(axes[0], rank)):
             raise Decline("the axes are not the last ones")
         shape = sizes(x, axes)
+        options = {"axis": axes[0] - rank, "epsilon": number(eps, x), "like": match.root}
+        if scale is not None and bias is not None:
+            if not scale.shape == bias.shape == shape:
+                raise Decline("scale and bias have not the normalized shape")
+            return op.LayerNormalization(x, scale, bias, **options)
         if np.prod(shape) > _MOST_ONES and not _is_scaled(match.outputs[0], shape):
             raise Decline("a scale of ones would weigh more than the nodes that go")
-        ones = np.ones(shape, dtype)
-        axis = axes[0] - rank
-        return op.LayerNormalization(x, ones, axis=axis, epsilon=number(eps, x), like=match.root)
+        return op.LayerNormalization(x, np.ones(shape, dtype), **options)
 
 
 def _is_scaled(value: Value, shape: tuple[int, ...]) -> bool:

@@ -134,3 +134,34 @@ def test_another_power_is_no_variance() -> None:
 def test_what_is_read_elsewhere_stays() -> None:
     before = spelt(shape="2,8").replace("[2,8] y)", "[2,8] y, float[2,8] d)")
     check(LayerNormalizationFusion(), before=before)
+
+
+def multiplied_out(shape: str, scale: str) -> str:
+    return f"""
+    g (float[{shape}] x) => (float[{shape}] y)
+    <float eps = {{1e-3}}, float[{scale}] w, float[{scale}] b> {{
+        m = ReduceMean <axes = [-1]> (x)
+        d = Sub(x, m)
+        q = Mul(d, d)
+        v = ReduceMean <axes = [-1]> (q)
+        e = Add(v, eps)
+        s = Sqrt(e)
+        r = Reciprocal(s)
+        k = Mul(r, w)
+        p = Mul(x, k)
+        n = Mul(m, k)
+        c = Sub(b, n)
+        y = Add(p, c)
+    }}
+    """
+
+
+def test_scale_and_bias_multiplied_out_as_tensorflow_does() -> None:
+    after = "y = LayerNormalization<axis=-1, epsilon=0.001>(x, *, *)"
+    check(LayerNormalizationFusion(), before=multiplied_out("N,S,8", "8"), after=after)
+
+
+@pytest.mark.parametrize("scale", ["1", "4,1", "4,8"])
+def test_scale_and_bias_of_another_shape_stay(scale: str) -> None:
+    before = multiplied_out("N,4,8", scale)
+    check(LayerNormalizationFusion(), before=before, declined="not the normalized shape")
