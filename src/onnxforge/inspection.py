@@ -106,7 +106,8 @@ def inspect(model: Model) -> Inspection:
             problems += _stale_types(graph)
     except InvalidModelError as error:
         problems.append(str(error))
-    operators = Counter(_operators(proto))
+    # A name that is not UTF-8 comes as bytes, and among the problems.
+    operators = Counter(map(str, _operators(proto)))
     by_type: Counter[str] = Counter()
     for tensor, nbytes in zip(tensors, sizes, strict=True):
         by_type[_elem_type(tensor.data_type)] += nbytes

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 PROVENANCE = "onnxforge.pass"
 """The metadata key under which a node says which pass made it, or changed it last."""
 
+_EARLY_CONSTANTS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
 MAX_NESTING = 64
 """How deep bodies may be inside each other, so that walking them is safe."""
 
@@ -69,9 +71,6 @@ class Graph:
         self.operator: tuple[str, str] | None = None
         if isinstance(proto, FunctionProto):
             self.operator = (proto.domain, proto.name)
-        self.is_in_function: bool = (
-            outer.is_in_function if outer is not None else self.operator is not None
-        )
         self.values: dict[str, Value] = {}
         self._nodes = Sequence()
         # The nodes that have bodies, so that finding those takes no walk.
@@ -131,11 +130,12 @@ class Graph:
 
     def _connect(self, nodes: list[Node]) -> None:
         """Point every node at its inputs, and its bodies at this graph."""
+        validity.check_names(self, nodes)
         insert = self._nodes.insert
         for node in nodes:
             self._attach(node)
             insert(node, None)
-        validity.check_graph(self, nodes)
+        validity.check_nodes(self, nodes)
         for name in self.output_names:
             value = self.resolve(name, "returns")
             value.output_of = (*value.output_of, self)
@@ -411,8 +411,7 @@ class Graph:
 
     def add_tensor(self, tensor: TensorProto, name: str | None = None) -> Value:
         """A new constant from its protobuf, which is copied; its name, or *name*, must be free."""
-        if isinstance(self.proto, FunctionProto) or self.model.proto.ir_version < 4:
-            # Before version 4 of the format an initializer had to be an input, too.
+        if isinstance(self.proto, FunctionProto) or self._prefers_nodes(tensor.data_type):
             return self.add_node("Constant", (), before=self._nodes.first, value=tensor).output
         name = name or tensor.name
         if name in self.values:
@@ -425,6 +424,16 @@ class Graph:
         self.model.names.add(name)
         self.touch()
         return value
+
+    def _prefers_nodes(self, dtype: int) -> bool:
+        """Whether a new constant should be a Constant, lest the version of the format rises.
+
+        Before version 4 an initializer had to be an input too, and runtimes took it for constant;
+        from 4 on callers may override those that are inputs.  Before opset 9 a Constant was a float.
+        """
+        if self.model.proto.ir_version >= 4:
+            return False
+        return self.opset_imports.get("", 1) >= 9 or dtype in _EARLY_CONSTANTS
 
     def add_sparse_tensor(self, tensor: SparseTensorProto, name: str) -> Value:
         """A new sparse initializer or, in a function, Constant node; the protobuf is copied."""

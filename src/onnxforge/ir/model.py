@@ -226,14 +226,10 @@ class Model:
         return self.proto
 
     def _raise_ir_version(self) -> None:
-        """Keep to the format: before its version 4 every initializer had to be an input.
-
-        Where one is, the version stays: runtimes take such a one for constant only before 4.
-        """
-        if self.proto.ir_version >= 4:
-            return
-        initializers = [value for graph in self.graphs() for value in graph.initializers]
-        if initializers and not any(value.is_input for value in initializers):
+        """Keep to the format: before its version 4 every initializer had to be an input."""
+        if self.proto.ir_version < 4 and any(
+            not value.is_input for graph in self.graphs() for value in graph.initializers
+        ):
             self.proto.ir_version = 4
             if not self.proto.opset_import:  # until version 3 that meant opset 1
                 self.proto.opset_import.add(version=1)

@@ -113,9 +113,7 @@ class Node:
     @property
     def has_references(self) -> bool:
         """Whether an attribute is left for the caller of the enclosing function to set."""
-        return (self.graph is None or self.graph.is_in_function) and any(
-            attribute.ref_attr_name for attribute in self.proto.attribute
-        )
+        return any(attribute.ref_attr_name for attribute in self.proto.attribute)
 
     def input(self, index: int) -> Value | None:
         """An input; None if it is left out."""

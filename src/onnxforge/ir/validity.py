@@ -41,8 +41,8 @@ def check_model(proto: ModelProto) -> None:
             )
 
 
-def check_graph(graph: Graph, nodes: list[Node]) -> None:
-    """Raise `InvalidModelError` if a name is no text, or a node has too many or too few of a kind."""
+def check_names(graph: Graph, nodes: list[Node]) -> None:
+    """Raise `InvalidModelError` if a name is no text."""
     proto = graph.proto
     texts = [proto.name]
     if isinstance(proto, FunctionProto):
@@ -50,6 +50,10 @@ def check_graph(graph: Graph, nodes: list[Node]) -> None:
     _check_text(proto.name, chain(texts, graph.values))
     _check_text(proto.name, (node.op_type for node in nodes))
     _check_text(proto.name, (node.domain for node in nodes))
+
+
+def check_nodes(graph: Graph, nodes: list[Node]) -> None:
+    """Raise `InvalidModelError` if a node has too many or too few inputs, outputs or branches."""
     by_operator: dict[tuple[str, str], list[Node]] = {}
     for node in nodes:
         by_operator.setdefault((node.op_type, node.domain), []).append(node)
