@@ -24,17 +24,26 @@ def convolutions(nodes: int) -> ModelProto:
     random = np.random.default_rng(0)
     for index in range(nodes // 3):
         block = f"/encoder/layers.{index}"
-        names = [f"encoder.layers.{index}.{part}" for part in "weight scale bias mean var".split()]
+        names = [
+            f"encoder.layers.{index}.{part}" for part in ["weight", "scale", "bias", "mean", "var"]
+        ]
         weights.append(_weight(names[0], random, (2, 2, 1, 1)))
         weights += [_weight(name, random, (2,)) for name in names[1:]]
         steps = [
-            ("Conv", "conv", names[:1], {"kernel_shape": [1, 1], "pads": [0] * 4, "strides": [1, 1]}),
+            (
+                "Conv",
+                "conv",
+                names[:1],
+                {"kernel_shape": [1, 1], "pads": [0] * 4, "strides": [1, 1]},
+            ),
             ("BatchNormalization", "bn", names[1:], {"epsilon": 1e-5, "momentum": 0.9}),
             ("Relu", "act", [], {}),
         ]
         for op_type, part, parameters, attributes in steps:
             name, output = f"{block}/{part}/{op_type}", f"{block}/{part}/{op_type}_output_0"
-            body.append(helper.make_node(op_type, [last, *parameters], [output], name, **attributes))
+            body.append(
+                helper.make_node(op_type, [last, *parameters], [output], name, **attributes)
+            )
             infos.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", 2, 4, 4]))
             last = output
     return _model(body, last, ["N", 2, 4, 4], weights, infos[:-1])

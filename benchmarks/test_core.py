@@ -101,5 +101,9 @@ def test_types_of_all_values(benchmark, kind, size):
 def test_pass(benchmark, kind, size, name):
     passes = [create(name)]
     measure(
-        benchmark, kind, size, lambda: built(kind, size), lambda model: PassManager(passes).run(model)
+        benchmark,
+        kind,
+        size,
+        lambda: built(kind, size),
+        lambda model: PassManager(passes).run(model),
     )

@@ -20,7 +20,7 @@ class NegNegElimination(RewritePass):
     def pattern(self, op: Any, x: Value) -> Any:
         return op.Neg(op.Neg(x))
 
-    def rewrite(self, op: Any, match: Match, x: Value) -> Any:  # noqa: ARG002
+    def rewrite(self, op: Any, match: Match, x: Value) -> Any:
         return x
 
 
@@ -125,7 +125,7 @@ class Doubling(RewritePass):
     def pattern(self, op: Any, x: Value, one: Const) -> Any:
         return op.BitShift(x, one, direction="LEFT")
 
-    def rewrite(self, op: Any, match: Match, x: Value, one: Const | None) -> Any:  # noqa: ARG002
+    def rewrite(self, op: Any, match: Match, x: Value, one: Const | None) -> Any:
         if one is not None and one.numpy() != 1:
             raise Decline("shifts by more than one")
         return op.Sum(x, x)
@@ -155,7 +155,7 @@ class SharedNegation(RewritePass):
     def pattern(self, op: Any, x: Value, z: Value) -> Any:
         return op.Add(op.Neg(x), z)
 
-    def rewrite(self, op: Any, match: Match, x: Value, z: Value) -> Any:  # noqa: ARG002
+    def rewrite(self, op: Any, match: Match, x: Value, z: Value) -> Any:
         return op.Sub(z, x)
 
 
@@ -178,7 +178,7 @@ class ParallelMatMulMerge(RewritePass):
     def pattern(self, op: Any, x: Value, v: Const, w: Const) -> Any:
         return op.MatMul(x, v), op.MatMul(x, w)
 
-    def rewrite(self, op: Any, match: Match, x: Value, v: Const, w: Const) -> Any:  # noqa: ARG002
+    def rewrite(self, op: Any, match: Match, x: Value, v: Const, w: Const) -> Any:
         left, right = v.numpy(), w.numpy()
         if left.ndim != 2 or right.ndim != 2:
             raise Decline("the weights are no matrices")
@@ -230,7 +230,7 @@ class Blend(RewritePass):
     def pattern(self, op: Any, x: Value, z: Value) -> Any:
         return op.Mul(op.Add(x, 1.5), z)
 
-    def rewrite(self, op: Any, match: Match, x: Value, z: Value) -> Any:  # noqa: ARG002
+    def rewrite(self, op: Any, match: Match, x: Value, z: Value) -> Any:
         return op.Blend(x, z, domain="my", gain=2.0, body=self.pattern)
 
 

@@ -6,7 +6,7 @@ from onnxforge import Graph, Model, Pass
 class UnusedFunctionRemoval(Pass):
     """Remove the model's functions that nothing calls."""
 
-    def run(self, graph: Graph) -> int:  # noqa: ARG002 - see `apply`
+    def run(self, graph: Graph) -> int:
         """Nothing: functions belong to the model."""
         return 0
 

@@ -8,6 +8,6 @@ from onnxforge import Graph, Pass
 class Other(Pass):
     """Do nothing."""
 
-    def run(self, graph: Graph) -> int:  # noqa: ARG002 - there is nothing to do
+    def run(self, graph: Graph) -> int:
         """Do nothing to *graph*."""
         return 0

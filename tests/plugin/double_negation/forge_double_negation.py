@@ -18,7 +18,7 @@ class DoubleNegation(RewritePass):
         """-(-x)."""
         return op.Neg(op.Neg(x))
 
-    def rewrite(self, op: Any, match: Match, x: Any) -> Any:  # noqa: ARG002 - every rewrite gets them
+    def rewrite(self, op: Any, match: Match, x: Any) -> Any:
         """x."""
         if not self.enabled:
             raise Decline("it is switched off")
