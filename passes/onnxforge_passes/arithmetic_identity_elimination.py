@@ -25,9 +25,8 @@ class ArithmeticIdentityElimination(Pass):
     (Abs, Ceil, Floor, Relu, Round, Sign), and a bias of zeros of Conv, ConvTranspose and Gemm.
 
     Only where the shape is proved to stay, and numerically: -0.0 may remain where adding 0 gave
-    0.0.  A vector of ones or zeros counts only if a node makes it: as an initializer it is a
-    parameter, such as a normalization's that has not been trained, and part of what runtimes
-    recognize.
+    0.0.  The scale and bias of a normalization that is spelled out stay, even if they are ones and
+    zeros, and so do those of the projections of an attention: runtimes recognize the whole by them.
     """
 
     def run(self, graph: Graph) -> int:
@@ -57,9 +56,9 @@ def _sources(node: Node) -> Iterator[Value]:
         left, right = node.inputs
         if left is None or right is None:
             return
-        if _is(right, _EITHER.get(op_type, _RIGHT.get(op_type))):
+        if _is(right, _EITHER.get(op_type, _RIGHT.get(op_type)), node, left):
             yield left
-        if _is(left, _EITHER.get(op_type)):
+        if _is(left, _EITHER.get(op_type), node, right):
             yield right
     elif len(node.inputs) == 1 and node.inputs[0] is not None:
         inner = node.inputs[0].producer
@@ -73,13 +72,24 @@ def _sources(node: Node) -> Iterator[Value]:
             yield inner.output
 
 
-def _is(operand: Value, unit: float | None) -> bool:
-    return unit is not None and not _is_parameter(operand) and uniform(operand) == unit
+def _is(operand: Value, unit: float | None, node: Node, other: Value) -> bool:
+    return unit is not None and not _is_looked_for(operand, node, other) and uniform(operand) == unit
 
 
-def _is_parameter(value: Value) -> bool:
-    """Whether the value is constant and has several elements."""
-    return value.is_constant and (value.shape is None or any(size != 1 for size in value.shape))
+def _is_looked_for(operand: Value, node: Node, other: Value) -> bool:
+    """Whether a runtime recognizes more by this parameter than it saves without it.
+
+    Such are the scale and bias of a normalization spelled out, which follow its division or each
+    other, and the bias of a product that is split into the heads of an attention.
+    """
+    if not operand.is_constant or operand.shape == () or other.producer is None:
+        return False
+    before = other.producer.op_type
+    if before in ("Div", "Mul"):
+        return True
+    split = [reader.output for reader in node.output.consumers if reader.op_type == "Reshape"]
+    readers = [reader.op_type for value in split for reader in value.consumers]
+    return before == "MatMul" and "Transpose" in readers
 
 
 def _is_alike(node: Node, source: Value) -> bool:

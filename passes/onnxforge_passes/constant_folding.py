@@ -83,7 +83,8 @@ class ConstantFolding(Pass):
                 if value is not None and not region.knows(value) and value.is_constant:
                     constants[value] = None
         for value in (*region.values, *constants):
-            weight = region.nbytes(value) - self.allowance
+            # What is freed counts in full, or many small constants would weigh nothing against one.
+            weight = region.nbytes(value) - (0 if value in constants else self.allowance)
             if weight <= 0:
                 continue
             ends = [reader if reader in region.nodes else SINK for reader in value.consumers]

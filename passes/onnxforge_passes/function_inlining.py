@@ -32,6 +32,8 @@ def _called(node: Node) -> _Key:
 
 
 def _inline(graph: Graph, node: Node, function: Graph) -> bool:
+    if not any(value.is_used for value in node.outputs):
+        return False
     if any(_called(inner) == _key(function) for each in function.nested() for inner in each):
         graph.decline(f"{node.op_type} calls itself")
         return False

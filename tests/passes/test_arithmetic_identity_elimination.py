@@ -78,11 +78,31 @@ def test_ones_of_the_same_shape_go() -> None:
     )
 
 
-def test_a_vector_of_ones_is_a_parameter() -> None:
+def test_a_vector_of_ones_is_a_unit() -> None:
     check(
         ArithmeticIdentityElimination(),
         before="g (float[N,2] x) => (float[N,2] y) <float[2] c = {1, 1}> "
-        "{ a = Mul(x, c)  y = Abs(a) }",
+        "{ s = Sin(x)  a = Mul(s, c)  y = Abs(a) }",
+        after="s = Sin(x)\ny = Abs(s)",
+    )
+
+
+def test_the_scale_and_bias_of_a_normalization_spelled_out_stay() -> None:
+    check(
+        ArithmeticIdentityElimination(),
+        before="g (float[N,2] x, float[N,1] d) => (float[N,2] y) "
+        "<float[2] scale = {1, 1}, float[2] bias = {0, 0}> "
+        "{ n = Div(x, d)  s = Mul(n, scale)  b = Add(s, bias)  y = Abs(b) }",
+    )
+
+
+def test_the_bias_of_an_attention_head_stays() -> None:
+    check(
+        ArithmeticIdentityElimination(),
+        before="g (float[N,2] x) => (float[1,1,N,2] y) "
+        "<float[2,2] W, float[2] bias = {0, 0}, int64[4] heads = {1, -1, 1, 2}> "
+        "{ p = MatMul(x, W)  b = Add(p, bias)  r = Reshape(b, heads) "
+        "y = Transpose<perm = [0, 2, 1, 3]>(r) }",
     )
 
 

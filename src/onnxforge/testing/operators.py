@@ -151,10 +151,13 @@ def _is(sketch: Sketch, op_type: str) -> Tensor | None:
 @rule("Where")
 def _where(sketch: Sketch, op_type: str) -> Tensor | None:
     condition, a = sketch.pick((BOOL,)), sketch.pick(NUMBERS)
-    if condition is None or a is None or not fits(condition.shape, a.shape):
+    if condition is None or a is None:
         return None
     b = sketch.partner(a)
-    shape = broadcast(broadcast(a.shape, b.shape), condition.shape)
+    shape = broadcast(a.shape, b.shape)
+    if not fits(condition.shape, shape):
+        return None
+    shape = broadcast(shape, condition.shape)
     return sketch.add(op_type, [condition, a, b], a.dtype, shape)
 
 
