@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from onnx import ModelProto
 
 from onnxforge import interop, registry, targets
+from onnxforge.contract import Interface
 from onnxforge.errors import NotEquivalentError, PassError
 from onnxforge.ir import Model
 from onnxforge.manager import PassManager
@@ -58,7 +59,7 @@ def optimize(
         input_shapes: Whole shapes to fix, by the names of inputs: a change of interface.
         feeds: The inputs to compare on, by name; without, some are made up.
         max_rounds: How often to run the passes at most.
-        provenance: Write into the metadata of each new node which pass made it.
+        provenance: Write into the metadata of each node a pass makes or changes which pass that was.
         keep_failure: A folder for what is found wrong: the pieces around a refused edit, or the
             models before and after the edit at fault, which costs a run for each halving.
 
@@ -87,6 +88,7 @@ def optimize(
             subject.freeze()
         if dims or input_shapes:
             fix_shapes(subject, dims, input_shapes)
+        interface = Interface.of(subject)
         check = _Check(subject, chosen, verify, feeds, keep_failure) if verify else None
         manager = PassManager(
             chosen,
@@ -100,6 +102,7 @@ def optimize(
         if new and (passes is None or target != "onnx"):
             raise PassError(f"a pass introduced {', '.join(new)}, which {place.title} does not run")
         subject.report.verify = verify or ""
+        interface.check(subject)
         if check:
             check(subject)
     if isinstance(model, ModelProto) and in_place:
@@ -118,10 +121,8 @@ class _Check:
         feeds: Mapping[str, Any] | None,
         keep: str | PathLike[str] | None,
     ) -> None:
-        from onnxforge.contract import Interface
         from onnxforge.verify import Baseline, EditChecker
 
-        self.interface = Interface.of(model)
         self.baseline: Baseline = Baseline(model, feeds)
         self.edits: EditChecker | None = EditChecker() if verify == "edits" else None
         self.passes = passes
@@ -135,7 +136,6 @@ class _Check:
         if self.edits is not None and self.folder is not None:
             for number, failure in enumerate(self.edits.failures, 1):
                 failure.write(self.folder / f"edit-{number}")
-        self.interface.check(model)
         model.report.comparison = comparison = self.baseline.compare(model)
         if not comparison.is_equivalent:
             raise NotEquivalentError(f"{comparison}; {self._culprit(model)}", model.report)

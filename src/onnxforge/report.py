@@ -129,12 +129,12 @@ class Report:
         }
 
     def __str__(self) -> str:
-        lines = [f"{'pass':32}{'changes':>8}{'nodes':>8}{'time':>13}{'checked':>10}{'error':>10}"]
+        lines = [f"{'pass':36}{'changes':>8}{'nodes':>8}{'time':>13}{'checked':>10}{'error':>10}"]
         for step in self.by_pass():
             tally = step.tally
             tried = tally.checked + tally.unchecked.total() + len(tally.refused)
             lines.append(
-                f"{step.name:32}{step.changes:8}{step.nodes:8}{step.seconds * 1e3:10.1f} ms"
+                f"{step.name:36}{step.changes:8}{step.nodes:8}{step.seconds * 1e3:10.1f} ms"
                 f"{f'{tally.checked}/{tried}' if tried else '-':>10}"
                 f"{f'{tally.error:.1e}' if tally.checked else '-':>10}"
             )

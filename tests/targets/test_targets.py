@@ -107,5 +107,5 @@ def test_inspect_says_how_a_model_falls_apart(tmp_path):
     Model(model(CONV_RELU)).save(tmp_path / "m.onnx")
     result = CliRunner().invoke(app, ["inspect", str(tmp_path / "m.onnx"), "--target", "xnnpack"])
     assert result.exit_code == 0
-    assert "1 partitions of 1 nodes; 1 on the CPU" in result.output
+    assert "1 partition of 1 nodes; 1 on the CPU" in result.output
     assert "no kernel for Relu" in result.output

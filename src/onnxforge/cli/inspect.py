@@ -57,7 +57,8 @@ def _placement_text(placed: dict[str, Any]) -> Iterator[str]:
     sizes = placed["partitions"]
     yield ""
     yield f"on {placed['target']}:"
-    yield f"  {len(sizes)} partitions of {sum(sizes):,} nodes; {len(placed['refused']):,} on the CPU"
+    pieces = "1 partition" if len(sizes) == 1 else f"{len(sizes)} partitions"
+    yield f"  {pieces} of {sum(sizes):,} nodes; {len(placed['refused']):,} on the CPU"
     reasons = Counter(each["reason"] for each in placed["refused"])
     yield from columns([(f"{n:,}", reason) for reason, n in reasons.most_common(_SHOWN)], "  ")
     yield f"  (according to {placed['source']})"

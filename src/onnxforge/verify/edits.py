@@ -97,15 +97,15 @@ class EditChecker:
 
     def _refuse(self, old: Value, trial: Trial, outcome: Outcome) -> None:
         what = f" ({old.producer!r})" if old.producer is not None else ""
-        by = f"{old.graph.model.running}: " if old.graph.model.running else ""
         if outcome.problem:
-            text = f"{by}replacing {old.name!r}{what} by what cannot be run: {outcome.problem}"
+            text = f"replacing {old.name!r}{what} by what cannot be run: {outcome.problem}"
         else:
             text = (
-                f"{by}replacing {old.name!r}{what} changes its value by {outcome.error:.1e} "
+                f"replacing {old.name!r}{what} changes its value by {outcome.error:.1e} "
                 f"(allowed {outcome.tolerance:.1e})"
             )
-        self._refused.append(text)
+        running = old.graph.model.running
+        self._refused.append(f"{running}: {text}" if running else text)
         self.failures.append(
             Failure(
                 old.graph.model.running or "",
