@@ -102,9 +102,12 @@ def _unary(sketch: Sketch, op_type: str) -> Tensor | None:
 
 @rule(*BINARY)
 def _binary(sketch: Sketch, op_type: str) -> Tensor | None:
-    a = sketch.pick(FLOATS if op_type in ("Mean", "PRelu", "Pow", "Sum", "Div") else NUMBERS)
+    a = sketch.pick(FLOATS if op_type in ("Mean", "PRelu", "Pow", "Sum") else NUMBERS)
     if a is None:
         return None
+    if op_type == "Div" and a.dtype not in FLOATS:
+        b = sketch.constant(a.dtype, (), low=1, high=3)
+        return sketch.add(op_type, [a, b], a.dtype, a.shape)
     b = sketch.partner(a, one_way=op_type == "PRelu")
     return sketch.add(op_type, [a, b], a.dtype, broadcast(a.shape, b.shape))
 

@@ -13,6 +13,7 @@ from onnxforge.contract import Interface
 from onnxforge.ir import Model
 from onnxforge.manager import PassManager
 from onnxforge.passes import Pass
+from onnxforge.rewrite import RewritePass
 from onnxforge.testing.checks import assert_consistent, is_foreign
 from onnxforge.testing.strategies import models
 from onnxforge.testing.texts import calls
@@ -27,13 +28,17 @@ def assert_pass_is_sound(
 ) -> None:
     """Assert that a pass, or several in a row, keeps the meaning of random models.
 
-    Runs on *examples* models of *strategy*, `models()` by default, and reports the smallest it can
-    find that goes wrong, with the edit at fault.  See `assert_sound_on` for what is asserted.
+    Runs on *examples* models of *strategy*, by default `models()` with many of the operators that
+    the passes' patterns ask for, and reports the smallest it can find that goes wrong, with the
+    edit at fault.  See `assert_sound_on` for what is asserted.
     """
     passes = [each] if isinstance(each, Pass) else list(each)
+    leaves = [leaf for each in passes for leaf in each.leaves() if isinstance(leaf, RewritePass)]
+    patterns = [pattern for leaf in leaves for pattern in leaf.patterns()]
+    sought = dict.fromkeys(call.op_type for pattern in patterns for call in pattern.calls)
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(strategy if strategy is not None else models())
+    @given(strategy if strategy is not None else models(prefer=[*sought]))
     def soundness(proto: ModelProto) -> None:
         assert_sound_on(proto, passes)
 

@@ -175,17 +175,21 @@ def models(
     max_nodes: int = 12,
     control_flow: bool = True,
     functions: bool = True,
+    prefer: Sequence[str] = (),
 ) -> ModelProto:
     """Valid ONNX models of up to *max_nodes* drawn nodes, which ONNX Runtime can run.
 
     They have dynamic and fixed dimensions, float32, float16, int8, int32, int64 and bool tensors,
     constants in both forms and shared ones, Ifs and Loops that read values from outside, calls of
-    functions, values that are outputs twice over and dead ends.  No operator is random.
+    functions, values that are outputs twice over and dead ends.  No operator is random.  Every
+    other operator is one of *prefer*, as far as these are among those known, lest a pass for a few
+    operators finds nothing to do.
     """
     sketch = Sketch(draw, opset)
     known = [op_type for op_type in sorted(RULES) if schema(op_type, "", opset) is not None]
     for dtype, shape in draw(st.lists(st.sampled_from(_INPUTS), min_size=1, max_size=3)):
         _declare(sketch, dtype, shape)
+    preferred = [op_type for op_type in prefer if op_type in known]
     called = False
     for _ in range(draw(st.integers(1, max_nodes))):
         kind = draw(st.sampled_from(["operator"] * 9 + ["if", "loop", "call"]))
@@ -196,7 +200,8 @@ def models(
         elif kind == "call" and functions:
             called = _call(sketch) or called
         else:
-            RULES[draw(st.sampled_from(known))](sketch)
+            is_preferred = bool(preferred) and draw(st.booleans())
+            RULES[draw(st.sampled_from(preferred if is_preferred else known))](sketch)
     computed = [t for t in sketch.tensors if any(t.name in n.output for n in sketch.graph.node)]
     if not computed:
         computed = [sketch.add("Identity", sketch.tensors[:1], *_type(sketch.tensors[0]))]
