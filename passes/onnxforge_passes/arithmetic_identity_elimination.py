@@ -73,7 +73,9 @@ def _sources(node: Node) -> Iterator[Value]:
 
 
 def _is(operand: Value, unit: float | None, node: Node, other: Value) -> bool:
-    return unit is not None and not _is_looked_for(operand, node, other) and uniform(operand) == unit
+    return (
+        unit is not None and not _is_looked_for(operand, node, other) and uniform(operand) == unit
+    )
 
 
 def _is_looked_for(operand: Value, node: Node, other: Value) -> bool:
