@@ -56,6 +56,7 @@ from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
 from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
 from onnxforge_passes.unused_output_removal import UnusedOutputRemoval
 from onnxforge_passes.view_merging import ViewMerging
+from onnxforge_passes.zero_state_elimination import ZeroStateElimination
 
 # Folding tells which branches are taken, and both bring constants and convolutions to light.
 standard = Pipeline(
@@ -77,6 +78,7 @@ standard = Pipeline(
     CastChainElimination(),
     NoopElimination(),
     ArithmeticIdentityElimination(),
+    ZeroStateElimination(),
     ClipMerging(),
     ConstantFolding(),
     IfElimination(),

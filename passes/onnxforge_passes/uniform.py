@@ -11,7 +11,8 @@ from onnxforge.storage import to_array
 
 # Operators whose output has no other elements than their first input.
 _REARRANGE = frozenset(
-    {"Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
+    {"Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
+    | {"Tile", "Transpose", "Unsqueeze"}
 )
 
 
