@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import inf
 
 from onnxforge import Builder, Graph, Node, Pass, Value
+from onnxforge.shapes import Shape
 
 from .uniform import uniform
 
@@ -26,7 +27,7 @@ class ArithmeticIdentityElimination(Pass):
 
     Only where the shape is proved to stay, and numerically: -0.0 may remain where adding 0 gave
     0.0.  The scale and bias of a normalization that is spelled out stay, even if they are ones and
-    zeros, and so do those of the projections of an attention: runtimes recognize the whole by them.
+    zeros: runtimes recognize the whole by them.
     """
 
     def run(self, graph: Graph) -> int:
@@ -56,9 +57,9 @@ def _sources(node: Node) -> Iterator[Value]:
         left, right = node.inputs
         if left is None or right is None:
             return
-        if _is(right, _EITHER.get(op_type, _RIGHT.get(op_type)), node, left):
+        if _is(right, _EITHER.get(op_type, _RIGHT.get(op_type)), left):
             yield left
-        if _is(left, _EITHER.get(op_type), node, right):
+        if _is(left, _EITHER.get(op_type), right):
             yield right
     elif len(node.inputs) == 1 and node.inputs[0] is not None:
         inner = node.inputs[0].producer
@@ -72,26 +73,19 @@ def _sources(node: Node) -> Iterator[Value]:
             yield inner.output
 
 
-def _is(operand: Value, unit: float | None, node: Node, other: Value) -> bool:
-    return (
-        unit is not None and not _is_looked_for(operand, node, other) and uniform(operand) == unit
-    )
+def _is(operand: Value, unit: float | None, other: Value) -> bool:
+    return unit is not None and not _is_looked_for(operand, other) and uniform(operand) == unit
 
 
-def _is_looked_for(operand: Value, node: Node, other: Value) -> bool:
+def _is_looked_for(operand: Value, other: Value) -> bool:
     """Whether a runtime recognizes more by this parameter than it saves without it.
 
     Such are the scale and bias of a normalization spelled out, which follow its division or each
-    other, and the bias of a product that is split into the heads of an attention.
+    other.
     """
     if not operand.is_constant or operand.shape == () or other.producer is None:
         return False
-    before = other.producer.op_type
-    if before in ("Div", "Mul"):
-        return True
-    split = [reader.output for reader in node.output.consumers if reader.op_type == "Reshape"]
-    readers = [reader.op_type for value in split for reader in value.consumers]
-    return before == "MatMul" and "Transpose" in readers
+    return other.producer.op_type in ("Div", "Mul")
 
 
 def _is_alike(node: Node, source: Value) -> bool:
@@ -101,16 +95,17 @@ def _is_alike(node: Node, source: Value) -> bool:
     if source.shape is None:
         return False
     others = [each for each in node.inputs if each is not source]
-    rank = len(source.shape)
-    if all(o is not None and o.shape is not None and _adds_nothing(o, rank) for o in others):
+    if all(each is not None and _adds_nothing(each, source.shape) for each in others):
         return True
     return None not in source.shape and source.shape == node.output.shape
 
 
-def _adds_nothing(other: Value, rank: int) -> bool:
-    """Whether a tensor of *rank* keeps its shape when *other* is broadcast against it."""
-    shape = other.shape or ()
-    return len(shape) <= rank and all(size == 1 for size in shape)
+def _adds_nothing(other: Value, shape: Shape) -> bool:
+    """Whether a tensor of *shape* keeps it when *other* is broadcast against it."""
+    if other.shape is None or len(other.shape) > len(shape):
+        return False
+    aligned = zip(other.shape, shape[len(shape) - len(other.shape) :], strict=True)
+    return all(size == 1 or (size is not None and size == own) for size, own in aligned)
 
 
 def _drop_bias(graph: Graph, node: Node, index: int) -> bool:

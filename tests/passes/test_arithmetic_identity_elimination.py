@@ -96,13 +96,13 @@ def test_the_scale_and_bias_of_a_normalization_spelled_out_stay() -> None:
     )
 
 
-def test_the_bias_of_an_attention_head_stays() -> None:
+def test_a_vector_that_fits_the_last_size_is_a_unit_whatever_the_others_are() -> None:
     check(
         ArithmeticIdentityElimination(),
-        before="g (float[N,2] x) => (float[1,1,N,2] y) "
-        "<float[2,2] W, float[2] bias = {0, 0}, int64[4] heads = {1, -1, 1, 2}> "
-        "{ p = MatMul(x, W)  b = Add(p, bias)  r = Reshape(b, heads) "
-        "y = Transpose<perm = [0, 2, 1, 3]>(r) }",
+        before="g (float[N,M,2] x) => (float[K,L,2] y) "
+        "<float[2,2] W, float[2] bias = {0, 0}> "
+        "{ p = MatMul(x, W)  b = Add(bias, p)  y = Abs(b) }",
+        after="p = MatMul(x, *)\ny = Abs(p)",
     )
 
 
