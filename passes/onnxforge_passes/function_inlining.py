@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from onnx import FunctionProto
 
-from onnxforge import Builder, Graph, Node, Pass, inline
+from onnxforge import Graph, Node, Pass, inline
 from onnxforge.errors import InvalidModelError
+
+from .substitution import Substitution
 
 _Key = tuple[str, str, str]
 
@@ -37,22 +39,11 @@ def _inline(graph: Graph, node: Node, function: Graph) -> bool:
     if any(_called(inner) == _key(function) for each in function.nested() for inner in each):
         graph.decline(f"{node.op_type} calls itself")
         return False
-    op = Builder(graph, before=node)
-    before = dict.fromkeys(graph) if graph.model.checker is not None else {}
+    substitution = Substitution(graph, node)
     attributes = {attribute.name: attribute for attribute in node.proto.attribute}
     try:
         results = inline(graph, function, node.inputs, before=node, attributes=attributes)
     except InvalidModelError as error:
         graph.decline(str(error))
         return False
-    replaced = []
-    for old, new in zip(node.outputs, results, strict=False):
-        if new is None or not old.is_used:
-            continue
-        if old.is_output and (new.producer is None or new.is_output or new.graph is not graph):
-            new = op.Identity(new)  # the output's name needs a node that may bear it
-        replaced.append(graph.replace(old, new))
-    if not all(replaced):
-        graph.sweep(v for n in reversed(graph) if before and n not in before for v in n.outputs)
-    op.undo()
-    return any(replaced)
+    return substitution.finish(results)

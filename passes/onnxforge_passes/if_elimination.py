@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from onnxforge import Builder, Graph, Node, Pass, inline
+from onnxforge import Graph, Node, Pass, inline
+
+from .substitution import Substitution
 
 
 class IfElimination(Pass):
@@ -22,20 +24,8 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     names = (each.name for each in node.proto.attribute if each.HasField("g"))
     branches = dict(zip(names, node.subgraphs, strict=True))
     body = branches["then_branch" if taken else "else_branch"]
-    op = Builder(graph, before=node)
-    # To take the branch out again, should a checker refuse it.
-    before = dict.fromkeys(graph) if graph.model.checker is not None else {}
-    replaced = []
-    for old, new in zip(node.outputs, inline(graph, body, before=node), strict=True):
-        if new is None or not old.is_used:
-            continue
-        if old.is_output and (new.producer is None or new.is_output or new.graph is not graph):
-            new = op.Identity(new)  # the output's name needs a node that may bear it
-        replaced.append(graph.replace(old, new))
-    if not all(replaced):
-        graph.sweep(v for n in reversed(graph) if before and n not in before for v in n.outputs)
-    op.undo()
-    return any(replaced)
+    substitution = Substitution(graph, node)
+    return substitution.finish(inline(graph, body, before=node))
 
 
 def _condition(node: Node) -> bool | None:

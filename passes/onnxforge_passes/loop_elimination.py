@@ -4,6 +4,7 @@ import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value, inline
 
+from .substitution import Substitution
 from .uniform import uniform
 
 
@@ -28,28 +29,21 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     if trips == 0 and any(value.is_used for value in scanned):
         graph.decline("Loop: it never runs, and the shape of what it would collect is unknown")
         return False
-    op = Builder(graph, before=node)
-    # To take the body out again, should a checker refuse it.
-    before = dict.fromkeys(graph) if graph.model.checker is not None else {}
+    substitution = Substitution(graph, node)
+    op = substitution.op
     goes_on: Value | None = None
     results: list[Value | None] = list(states)
     if trips == 1:
         given = [op.constant(np.int64(0)), op.constant(np.True_), *states]
         goes_on, *results = inline(graph, node.subgraphs[0], given, before=node)
-    replaced = []
-    for index, (old, new) in enumerate(zip(node.outputs, results, strict=False)):
-        if new is None or not old.is_used:
-            continue
-        if index >= len(states):
-            new = _stacked(op, new, node.version)
-        elif old.is_output and (new.producer is None or new.is_output or new.graph is not graph):
-            new = op.Identity(new)  # the output's name needs a node that may bear it
-        replaced.append(graph.replace(old, new))
-    if not all(replaced):
-        graph.sweep(v for n in reversed(graph) if before and n not in before for v in n.outputs)
+    collected = zip(scanned, results[len(states) :], strict=False)
+    stacked = [
+        _stacked(op, new, node.version) if old.is_used and new is not None else None
+        for old, new in collected
+    ]
+    is_done = substitution.finish([*results[: len(states)], *stacked])
     graph.sweep(value for value in (goes_on, *results) if value is not None)
-    op.undo()
-    return any(replaced)
+    return is_done
 
 
 def _trips(node: Node) -> int | None:
