@@ -393,7 +393,7 @@ def _slice(sketch: Sketch, op_type: str) -> Tensor | None:
         return None
     start, end = sketch.draw(st.integers(-3, 3)), sketch.draw(st.integers(-3, 9))
     step = sketch.draw(st.sampled_from([1, 1, 2, -1]))
-    size = len(range(x.shape[-1])[slice_of(start, end, step)])
+    size = sliced(x.shape[-1], start, end, step)
     inputs = [x, *(sketch.ints([n]) for n in (start, end, -1, step))]
     return sketch.add(op_type, inputs, x.dtype, (*x.shape[:-1], size))
 
@@ -616,6 +616,11 @@ def factorings(count: int) -> list[tuple[int, ...]]:
     return [(count,), *pairs, *((a, 1, b) for a, b in pairs), *([()] if count == 1 else [])]
 
 
-def slice_of(start: int, end: int, step: int) -> slice:
-    """ONNX's Slice as Python's: both clamp alike, with negative numbers counting from the end."""
-    return slice(start, end, step)
+def sliced(size: int, start: int, end: int, step: int) -> int:
+    """How many of *size* elements a Slice takes.
+
+    Unlike Python, ONNX moves a start ahead of the first element to it even if the step is negative.
+    """
+    start, end = (at + size if at < 0 else at for at in (start, end))
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+    return len(range(min(max(start, 0), high), min(max(end, low), high), step))
