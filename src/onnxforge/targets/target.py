@@ -22,14 +22,13 @@ class Kernel:
 
     It serves opset versions from `since` to `until`, None for no end, and first inputs of the
     element types in `dtypes`, `TensorProto.DataType`s, None for any.  `needs` are conditions
-    beyond types, of those `partition` knows, and `note` says what a table cannot.
+    beyond types, of those `partition` knows.
     """
 
     since: int = 1
     until: int | None = None
     dtypes: frozenset[int] | None = None
     needs: tuple[str, ...] = ()
-    note: str = ""
 
     def serves(self, version: int | None, dtype: int | None) -> bool:
         """Whether the kernel is for this opset version and element type, None being unknown."""
@@ -43,16 +42,13 @@ class Target:
     """A place where models run.
 
     `source` says where the table of `kernels`, by (domain, operator), comes from; None in place of
-    it stands for all operators of ONNX's own domains.  A target that is `partitioned` takes the
-    pieces of a model it can, and leaves the others to the CPU.  `passes` are those to optimize for it
-    with.
+    it stands for all operators of ONNX's own domains.  `passes` are those to optimize for it with.
     """
 
     name: str
     title: str
     source: str
     kernels: Mapping[tuple[str, str], Sequence[Kernel]] | None
-    partitioned: bool = False
     passes: tuple[str, ...] = ("standard",)
 
     def runs(
@@ -120,8 +116,7 @@ def load(name: str) -> Target:
             for key, entries in data["operators"].items()
         }
     passes = tuple(data.get("passes", ("standard",)))
-    partitioned = data.get("partitioned", False)
-    return Target(name, data["title"], data["source"], kernels, partitioned, passes)
+    return Target(name, data["title"], data["source"], kernels, passes)
 
 
 def _operator(key: str) -> tuple[str, str]:
@@ -137,5 +132,4 @@ def _kernel(entry: Mapping[str, Any]) -> Kernel:
         entry.get("until"),
         None if dtypes is None else frozenset(TensorProto.DataType.Value(d) for d in dtypes),
         tuple(entry.get("needs", ())),
-        entry.get("note", ""),
     )
