@@ -2,7 +2,19 @@
 
 from onnxforge.api import optimize
 from onnxforge.builder import Builder, Decline
-from onnxforge.errors import OnnxForgeError
+from onnxforge.errors import (
+    DuplicatePassError,
+    EvaluationError,
+    ExternalDataError,
+    InterfaceError,
+    InvalidModelError,
+    NotConstantError,
+    NotEquivalentError,
+    OnnxForgeError,
+    PassError,
+    PassOptionError,
+    UnknownPassError,
+)
 from onnxforge.extract import extract
 from onnxforge.ir import Graph, Model, Node, Value, inline, load
 from onnxforge.manager import PassManager
@@ -18,17 +30,27 @@ __all__ = [
     "Builder",
     "Const",
     "Decline",
+    "DuplicatePassError",
+    "EvaluationError",
+    "ExternalDataError",
     "Graph",
+    "InterfaceError",
+    "InvalidModelError",
     "Match",
     "Model",
     "Node",
+    "NotConstantError",
+    "NotEquivalentError",
     "OnnxForgeError",
     "Pass",
+    "PassError",
     "PassManager",
+    "PassOptionError",
     "Pattern",
     "Pipeline",
     "Report",
     "RewritePass",
+    "UnknownPassError",
     "Value",
     "evaluate",
     "extract",
