@@ -103,6 +103,23 @@ def test_weights_that_are_no_constants_are_left_to_the_cpu():
     assert list(split.refused.values()) == ["Conv needs constant weights"]
 
 
+def test_of_several_kernels_for_one_operator_and_type_any_will_do():
+    """One for weights that are constant, one for images: that the first declines decides nothing."""
+    kernels = [targets.Kernel(needs=(need,)) for need in ("constant weights", "matrices")]
+    target = targets.Target("two", "Two kernels", "this test", {("", "Gemm"): kernels})
+    text = "g (float[2,3] x, float[3,4] W) => (float[2,4] y) { y = Gemm(x, W) }"
+    assert not targets.partitions(Model(model(text)).graph, target).refused
+    assert len(target.kernels_for(Model(model(text)).graph.outputs[0].producer)) == 2
+
+
+def test_what_no_kernel_takes_is_told_for_all_of_them():
+    kernels = [targets.Kernel(needs=(need,)) for need in ("constant weights", "the last axis")]
+    target = targets.Target("two", "Two kernels", "this test", {("", "Gemm"): kernels})
+    text = "g (float[2,3] x, float[3,4] W) => (float[2,4] y) { y = Gemm(x, W) }"
+    split = targets.partitions(Model(model(text)).graph, target)
+    assert list(split.refused.values()) == ["Gemm needs constant weights or the last axis"]
+
+
 def test_inspect_says_how_a_model_falls_apart(tmp_path):
     Model(model(CONV_RELU)).save(tmp_path / "m.onnx")
     result = CliRunner().invoke(app, ["inspect", str(tmp_path / "m.onnx"), "--target", "xnnpack"])

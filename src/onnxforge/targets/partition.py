@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from onnxforge.ir import Graph, Node, Value
-from onnxforge.targets.target import Kernel, Target
+from onnxforge.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,58 +56,45 @@ def partitions(graph: Graph, target: Target) -> Partition:
 
 
 def refusal(node: Node, target: Target) -> str:
-    """Why *target* leaves a node to the CPU; empty if it takes it."""
-    kernel = target.kernel(node)
-    if kernel is None:
+    """Why *target* leaves a node to the CPU; empty if one of its kernels takes it."""
+    kernels = target.kernels_for(node)
+    if not kernels:
         name = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
         known = target.kernels is not None and (node.domain, node.op_type) in target.kernels
         return f"no kernel for {name}" + (" of this type and opset" if known else "")
-    for need in kernel.needs:
-        if not _CONDITIONS[need](node, kernel):
-            return f"{node.op_type} needs {need}"
-    return ""
+    unmet = [next((n for n in k.needs if not CONDITIONS[n](node)), "") for k in kernels]
+    return "" if "" in unmet else f"{node.op_type} needs {' or '.join(dict.fromkeys(unmet))}"
 
 
-def _constant(index: int) -> Callable[[Node, Kernel], bool]:
-    def is_constant(node: Node, _: Kernel) -> bool:
-        value = node.input(index)
-        return value is None or value.is_constant
-
-    return is_constant
+def _constant(index: int) -> Callable[[Node], bool]:
+    return lambda node: _is_known(node.input(index))
 
 
-def _rank(rank: int) -> Callable[[Node, Kernel], bool]:
-    def has_rank(node: Node, _: Kernel) -> bool:
+def _rank(*ranks: int) -> Callable[[Node], bool]:
+    def has_rank(node: Node) -> bool:
         value = node.input(0)
-        return value is None or value.rank in (rank, None)
+        return value is None or value.rank is None or value.rank in ranks
 
     return has_rank
 
 
-def _last_axis(node: Node, _: Kernel) -> bool:
+def _last_axis(node: Node) -> bool:
     value, axis = node.input(0), node.attribute("axis")
     rank = value.rank if value is not None else None
     return axis == -1 or (rank is not None and axis == rank - 1)
-
-
-def _all_inputs_constant_but_first(node: Node, _: Kernel) -> bool:
-    return all(_is_known(value) for value in node.inputs[1:])
 
 
 def _is_known(value: Value | None) -> bool:
     return value is None or value.is_constant
 
 
-def _attribute(name: str, *allowed: object) -> Callable[[Node, Kernel], bool]:
-    def is_allowed(node: Node, _: Kernel) -> bool:
-        return node.attribute(name) in allowed
-
-    return is_allowed
+def _attribute(name: str, *allowed: object) -> Callable[[Node], bool]:
+    return lambda node: node.attribute(name) in allowed
 
 
-_CONDITIONS: dict[str, Callable[[Node, Kernel], bool]] = {
-    "constant weights": lambda node, kernel: all(_constant(i)(node, kernel) for i in (1, 2)),
-    "constant parameters": _all_inputs_constant_but_first,
+CONDITIONS: dict[str, Callable[[Node], bool]] = {
+    "constant weights": lambda node: all(map(_is_known, node.inputs[1:3])),
+    "constant parameters": lambda node: all(map(_is_known, node.inputs[1:])),
     "a constant second input": _constant(1),
     "images of two dimensions": _rank(4),
     "matrices": _rank(2),
@@ -116,3 +103,4 @@ _CONDITIONS: dict[str, Callable[[Node, Kernel], bool]] = {
     "linear mode": _attribute("mode", "linear", "bilinear"),
     "DCR mode": _attribute("mode", "DCR", None),
 }
+"""What a kernel may need beyond types, by the names data files use."""

@@ -68,16 +68,14 @@ class Target:
         first = dtypes[0] if dtypes else None
         return any(k.serves(version, first) for k in self.kernels.get((domain, op_type), ()))
 
-    def kernel(self, node: Node) -> Kernel | None:
-        """The kernel that would run a node, as far as operator, opset and element type tell."""
+    def kernels_for(self, node: Node) -> list[Kernel]:
+        """The kernels that could run a node, as far as operator, opset and element type tell."""
         if self.kernels is None:
-            return Kernel() if self.runs(node.op_type, node.domain) else None
+            return [Kernel()] if self.runs(node.op_type, node.domain) else []
         first = node.inputs[0] if node.inputs else None
         dtype = first.dtype if first is not None else None
-        for kernel in self.kernels.get((node.domain, node.op_type), ()):
-            if kernel.serves(node.version, dtype):
-                return kernel
-        return None
+        known = self.kernels.get((node.domain, node.op_type), ())
+        return [kernel for kernel in known if kernel.serves(node.version, dtype)]
 
 
 def strangers(before: Iterable[tuple[str, str]], model: Model, target: Target) -> list[str]:
@@ -89,7 +87,7 @@ def strangers(before: Iterable[tuple[str, str]], model: Model, target: Target) -
             operator = (node.domain, node.op_type)
             if operator in known or operator in model.function_operators:
                 continue
-            if target.kernel(node) is None:
+            if not target.kernels_for(node):
                 found[f"{node.domain}:{node.op_type}" if node.domain else node.op_type] = None
     return list(found)
 
