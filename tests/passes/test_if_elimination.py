@@ -4,7 +4,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from onnxforge import Model, PassManager
-from onnxforge.testing import check, model
+from onnxforge.testing import calls, check, model
 from onnxforge_passes.if_elimination import IfElimination
 
 
@@ -347,3 +347,76 @@ def test_a_refused_edit_leaves_the_if_and_nothing_else() -> None:
     result.checker = lambda *_: False
     assert IfElimination().apply(result) == 0
     assert result.to_proto() == proto
+
+
+SQUEEZE = """
+g (float[B,3,T] x, float[2,3,1] w) => (float[?,?,?] y) {{
+    s = Shape(x)
+    i = Constant<value_int = 2>()
+    t = Gather(s, i)
+    one = Constant<value_int = 1>()
+    c = Equal(t, one)
+    z = If (c) <
+        then_branch = t () => (float[B,3] p) {{ a = Constant<value_ints = [-1]>() p = Squeeze(x, a) }},
+        else_branch = e () => (float[B,3,T] q) {{ q = Identity(x) }}
+    >
+    {readers}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("readers", "branch"),
+    [
+        ("y = Conv(z, w)", "z = Identity(x)"),
+        ("y = Transpose<perm = [1,0]>(z)", "z = Squeeze(x, *)"),
+        ("r = Relu(z)  y = Transpose<perm = [1,0]>(r)", "z = Squeeze(x, *)"),
+        (
+            "a0 = Constant<value_ints = [0]>() u = Unsqueeze(z, a0) y = Conv(u, w)",
+            "z = Squeeze(x, *)",
+        ),
+    ],
+)
+def test_a_branch_of_a_rank_that_a_reader_fails_on_is_not_taken(readers: str, branch: str) -> None:
+    subject = Model(model(SQUEEZE.format(readers=readers)))
+    PassManager([IfElimination()]).run(subject)
+    found = calls(subject.to_proto())
+    assert "If" not in found
+    assert branch.partition(" = ")[2].partition("(")[0] in found
+
+
+def test_what_a_branch_of_another_if_asks_counts_if_all_ask() -> None:
+    readers = """
+    r = Shape(z)
+    n = Size(r)
+    two = Constant<value_int = 2>()
+    d = Equal(n, two)
+    k = If (d) <
+        then_branch = t2 () => (float[?,?,?] m) {{ a0 = Constant<value_ints = [0]>() m = Unsqueeze(z, a0) }},
+        else_branch = e2 () => (float[?,?,?] o) {{ {other} }}
+    >
+    y = Conv(k, w)
+    """
+    same = Model(model(SQUEEZE.format(readers=readers.format(other="o = Identity(z)"))))
+    PassManager([IfElimination()]).run(same)
+    assert [node.op_type for node in same.graph if node.op_type == "If"] == ["If", "If"]
+    deeper = "a1 = Constant<value_ints = [1]>() o = Unsqueeze(z, a1)"
+    subject = Model(model(SQUEEZE.format(readers=readers.format(other=deeper))))
+    PassManager([IfElimination()]).run(subject)
+    assert [node.op_type for node in subject.graph if node.op_type == "If"] == []
+
+
+@pytest.mark.parametrize(
+    "readers",
+    [
+        "y = Relu(z)",
+        "y = Add(z, w)",
+        """n = Constant<value_int = 3>()
+        y = Loop (n, , z) <body = b (int64 i2, bool e2, float[?,?,?] v) =>
+            (bool f2, float[?,?,?] v2) { f2 = Identity(e2) v2 = Relu(v) h = Conv(z, w) }>""",
+    ],
+)
+def test_readers_that_take_either_rank_or_may_not_run_ask_nothing(readers: str) -> None:
+    subject = Model(model(SQUEEZE.format(readers=readers)))
+    PassManager([IfElimination()]).run(subject)
+    assert "If" in calls(subject.to_proto())
