@@ -43,6 +43,7 @@ from onnxforge_passes.parallel_conv_merging import ParallelConvMerging
 from onnxforge_passes.reduction_fusion import ReductionFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
+from onnxforge_passes.sequence_elimination import SequenceElimination
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.sigmoid_fusion import SigmoidFusion
@@ -83,6 +84,7 @@ standard = Pipeline(
     ConstantFolding(),
     IfElimination(),
     LoopElimination(),
+    SequenceElimination(),
     SigmoidFusion(),
     SoftmaxFusion(),
     LeakyReluFusion(),
