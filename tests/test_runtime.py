@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from onnxforge import evaluate, load
+from onnxforge import TooLongError, evaluate, load, runtime
 from onnxforge.errors import EvaluationError
 from onnxforge.runtime import Session, reference
 from onnxforge.testing import model
@@ -113,3 +113,22 @@ def test_sequences_come_back_as_lists() -> None:
     (y,) = evaluate(proto, {"x": X})
     assert isinstance(y, list)
     assert len(y) == 2
+
+
+COUNTING = """
+g (int64 n, float[1] x) => (float[1] y) <bool yes = {1}> {
+    y = Loop (n, yes, x) <body = b (int64 i, bool go, float[1] s) => (bool again, float[1] t) {
+        again = Identity(go)
+        t = Add(s, x)
+    }>
+}
+"""
+
+
+@pytest.mark.parametrize("run", [evaluate, reference])
+def test_a_loop_that_does_not_end_is_stopped(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LOOP_SECONDS", 0.1)
+    proto, x = model(COUNTING), np.ones(1, np.float32)
+    assert run(proto, {"n": np.int64(3), "x": x}) == [4]
+    with pytest.raises(TooLongError, match="may not end"):
+        run(proto, {"n": np.int64(2**62), "x": x})

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, helper
 
-from onnxforge import Graph, Node, OnnxForgeError, Pass, Value, evaluate, extract
+from onnxforge import EvaluationError, Graph, Node, OnnxForgeError, Pass, Value, evaluate, extract
+from onnxforge.loops import MAX_TRIPS, most_trips
 from onnxforge.storage import from_array
 
 from .constant_region import Region
@@ -149,7 +150,10 @@ def _run(region: Region, values: list[Value]) -> dict[Value, Array]:
     """The arrays of *values*, by one session if it can be, else by as few as can be."""
     try:
         folder = region.graph.model.folder
-        results = evaluate(_model(region, values), folder=folder, fallback=False)
+        proto = _model(region, values)
+        if most_trips(proto, folder) > MAX_TRIPS:
+            raise EvaluationError("how often a loop runs is not known, or beyond reason")
+        results = evaluate(proto, folder=folder, fallback=False)
     except OnnxForgeError as error:
         if len(values) > 1:
             middle = len(values) // 2

@@ -13,6 +13,7 @@ from onnxforge.errors import (
     OnnxForgeError,
     PassError,
     PassOptionError,
+    TooLongError,
     UnknownPassError,
 )
 from onnxforge.extract import extract
@@ -50,6 +51,7 @@ __all__ = [
     "Pipeline",
     "Report",
     "RewritePass",
+    "TooLongError",
     "UnknownPassError",
     "Value",
     "evaluate",

@@ -9,6 +9,9 @@ OnnxForgeError
 │   └── DuplicatePassError     two distributions claim one name
 ├── NotConstantError           a value's data was asked for, and the model does not hold it
 ├── EvaluationError            a runtime refused, or failed, to compute a model
+│   └── TooLongError           it was stopped, lest it never end
+├── BenchmarkError             a measurement cannot be made, or results cannot be read
+│   └── ProviderMissingError   the installed runtime has no such execution provider
 ├── InterfaceError             a pass changed what callers of the model rely on
 └── NotEquivalentError         an edit, or a whole run, changed what the model computes
 """
@@ -55,6 +58,18 @@ class NotConstantError(OnnxForgeError):
 
 class EvaluationError(OnnxForgeError):
     """A runtime refused, or failed, to compute a model."""
+
+
+class BenchmarkError(OnnxForgeError):
+    """A measurement cannot be made, or stored results cannot be read or compared."""
+
+
+class ProviderMissingError(BenchmarkError):
+    """The installed ONNX Runtime has no such execution provider."""
+
+
+class TooLongError(EvaluationError):
+    """A runtime was stopped: a loop of the model may not end."""
 
 
 class InterfaceError(OnnxForgeError):

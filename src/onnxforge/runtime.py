@@ -7,15 +7,19 @@ evaluator decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from onnx import ModelProto
 
-from onnxforge import storage
-from onnxforge.errors import EvaluationError
+from onnxforge import loops, storage
+from onnxforge.errors import EvaluationError, TooLongError
 
 Feeds = Mapping[str, Any]
 Level = Literal["disable", "basic", "extended", "all"]
@@ -28,6 +32,11 @@ _LEVELS: Mapping[Level, str] = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+
+LOOP_SECONDS = 60.0
+"""How long a model may run if nobody can tell how often its loops do."""
+ABSURD_SECONDS = 10.0
+"""How long if they say that they run more often than any could; a gigabyte may come of that."""
 
 
 class Session:
@@ -54,7 +63,11 @@ class Session:
             self.runtime = "ONNX's reference evaluator"
 
     def run(self, feeds: Feeds) -> list[Any]:
-        """The outputs, in order.  Raises `EvaluationError` if the runtime fails on these feeds."""
+        """The outputs, in order.
+
+        Raises `EvaluationError` if the runtime fails on these feeds, `TooLongError` if it was
+        stopped because a loop did not end within `LOOP_SECONDS`.
+        """
         return self._session.run(feeds)
 
 
@@ -65,7 +78,9 @@ def evaluate(
     *,
     fallback: bool = True,
 ) -> list[Any]:
-    """The outputs of a model, in order.  Raises `EvaluationError` if nothing can compute them.
+    """The outputs of a model, in order.
+
+    Raises `EvaluationError` if nothing can compute them, `TooLongError` if a loop does not end.
 
     Without *fallback* only ONNX Runtime may: the reference evaluator also answers where a model
     fails, such as to a division by zero.
@@ -73,7 +88,7 @@ def evaluate(
     try:
         return _OnnxRuntime(proto, folder).run(feeds or {})
     except EvaluationError as refusal:
-        if not fallback:
+        if not fallback or isinstance(refusal, TooLongError):
             raise
         try:
             return _Reference(proto, folder).run(feeds or {})
@@ -92,6 +107,7 @@ class _OnnxRuntime:
             import onnxruntime
         except ImportError as error:
             raise EvaluationError(f"ONNX Runtime is not installed: {error}") from error
+        self._seconds = _seconds(proto, folder)
         options = onnxruntime.SessionOptions()
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = getattr(levels, _LEVELS[level])
@@ -116,8 +132,11 @@ class _OnnxRuntime:
             arrays = {
                 k: np.asarray(v) if isinstance(v, np.generic) else v for k, v in feeds.items()
             }
-            outputs: Sequence[Any] = self._session.run(None, arrays)
+            with _stopped_after(self._seconds) as options:
+                outputs: Sequence[Any] = self._session.run(None, arrays, options)
         except Exception as error:
+            if options is not None and options.terminate:
+                raise _too_long(self._seconds) from error
             raise EvaluationError(f"ONNX Runtime fails: {error}") from error
         return list(outputs)
 
@@ -126,14 +145,75 @@ class _Reference:
     def __init__(self, proto: ModelProto, folder: Path | None) -> None:
         from onnx.reference import ReferenceEvaluator
 
+        seconds = _seconds(proto, folder)
         try:
-            self._evaluator = ReferenceEvaluator(storage.materialize(proto, folder))
+            self._evaluator = ReferenceEvaluator(
+                storage.materialize(proto, folder),
+                new_ops=None if seconds is None else [_loop_for(seconds)],
+            )
         except Exception as error:  # it raises whatever the operators' Python code raises
             raise EvaluationError(f"the reference evaluator refuses the model: {error}") from error
 
     def run(self, feeds: Feeds) -> list[Any]:
         try:
             outputs = self._evaluator.run(None, dict(feeds))
+        except TooLongError:
+            raise
         except Exception as error:
             raise EvaluationError(f"the reference evaluator fails: {error}") from error
         return list(outputs)
+
+
+def _seconds(proto: ModelProto, folder: Path | None) -> float | None:
+    """How long a model may run; None if it is sure to end."""
+    trips = loops.most_trips(proto, folder)
+    if trips <= loops.MAX_TRIPS:
+        return None
+    return LOOP_SECONDS if math.isinf(trips) else ABSURD_SECONDS
+
+
+def _too_long(seconds: float | None) -> TooLongError:
+    return TooLongError(f"stopped after {seconds:.0f} seconds: a loop of the model may not end")
+
+
+@contextmanager
+def _stopped_after(seconds: float | None) -> Iterator[Any]:
+    """The options of a run that is told to end once its time is up; None if it may take any."""
+    if seconds is None:
+        yield None
+        return
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(seconds, setattr, (options, "terminate", True))
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
+def _loop_for(seconds: float) -> Any:
+    """The reference evaluator's Loop, which stops after some time."""
+    from onnx.reference.ops.op_loop import Loop as EndlessLoop
+
+    class Loop(EndlessLoop):
+        op_domain = ""
+        _run_body: Any
+
+        def _run(self, *inputs: Any, **options: Any) -> Any:
+            end = time.monotonic() + seconds
+            run_body = self._run_body
+
+            def run_in_time(*values: Any, **context: Any) -> Any:
+                if time.monotonic() > end:
+                    raise _too_long(seconds)
+                return run_body(*values, **context)
+
+            self._run_body = run_in_time
+            try:
+                return super()._run(*inputs, **options)  # type: ignore[no-untyped-call]
+            finally:
+                self._run_body = run_body
+
+    return Loop

@@ -8,10 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from hostile.ordeal import FLOAT, INT64, make
+import onnxforge
+from hostile.ordeal import FLOAT, INT64, command, make
+from onnxforge import runtime
+from onnxforge.verify import EditChecker
 
 node = helper.make_node
 HUGE, LARGE = 2**62, 2**20
@@ -126,7 +130,57 @@ CASES: dict[str, Callable[[], ModelProto]] = {
         weights=[TensorProto(name="c", data_type=TensorProto.BOOL, raw_data=b"\1"), ONE,
                  scalar("n", HUGE)],
     ),
+    "a loop of 2**62 rounds": lambda: endless(),
+    "a loop of 2**62 rounds that keeps all it computes": lambda: endless(kept=True),
+    "a loop of a million rounds in a loop of a million": lambda: endless(2**20, inner=2**20),
 }  # fmt: skip
+
+
+def endless(trips: int = HUGE, *, inner: int = 0, kept: bool = False) -> ModelProto:
+    """A loop over constants of known shape: nothing but its length keeps it from being folded."""
+
+    def loop(count: str, state: str, result: str, body: list[onnx.NodeProto]) -> onnx.NodeProto:
+        info = helper.make_tensor_value_info
+        inside, after = f"{result}_in", f"{result}_out"
+        graph = helper.make_graph(
+            [node("Identity", ["go"], ["again"]), *body, node("Identity", [after], ["each"])],
+            "b",
+            [info("i", INT64, []), info("go", TensorProto.BOOL, []), info(inside, FLOAT, [1])],
+            [info("again", TensorProto.BOOL, []), info(after, FLOAT, [1])]
+            + [info("each", FLOAT, [1])] * kept,
+        )
+        return node("Loop", [count, "", state], [result, *["all"] * kept], body=graph)
+
+    add = node("Add", ["r_in", "k"], ["r_out"])
+    if inner:
+        add = loop("m", "r_in", "r_out", [node("Add", ["r_out_in", "k"], ["r_out_out"])])
+    return make(
+        [loop("n", "k", "r", [add]), node("Add", ["x", "r"], ["y"])],
+        weights=[ONE, scalar("n", trips), scalar("m", inner)],
+    )
+
+
+@pytest.mark.parametrize("verify", ["model", "edits"])
+def test_what_does_not_end_is_stopped_and_said_to_be_unchecked(verify, monkeypatch):
+    monkeypatch.setattr(runtime, "ABSURD_SECONDS", 0.2)
+    result = onnxforge.optimize(endless(), verify=verify)
+    assert "a loop of the model may not end" in result.report.comparison.unchecked
+
+
+def test_the_verify_command_fails_on_what_does_not_end(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(runtime, "ABSURD_SECONDS", 0.2)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(endless().SerializeToString())
+    assert command(capsys, "verify", path, path) == 1
+
+
+def test_a_loop_is_not_waited_for_to_check_an_edit_before_it():
+    checker = EditChecker()
+    subject = onnxforge.Model(endless())
+    loop = next(node for node in subject.graph if node.op_type == "Loop")
+    assert checker(loop.output, subject.graph.add_node("Identity", [loop.output]).output)
+    assert list(checker.take().unchecked) == ["a loop of the region runs more often than any could"]
+
 
 # One process for all: a start of Python for each would take longer than the cases themselves.
 ORDEAL = """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
-from onnxforge import storage
+from onnxforge import loops, storage
 from onnxforge.errors import OnnxForgeError
 from onnxforge.ir import Value
 from onnxforge.report import Tally
@@ -82,6 +83,12 @@ class EditChecker:
             trial = Trial(old, new, starts)
             if trial.nbytes > self.max_bytes:
                 reason = CannotRun(f"the region reads more than {self.max_bytes >> 20} MiB")
+                break
+            trips = max(
+                loops.most_trips(side, trial.folder) for side in (trial.before, trial.after)
+            )
+            if loops.MAX_TRIPS < trips < math.inf:
+                reason = CannotRun("a loop of the region runs more often than any could")
                 break
             try:
                 # Where a nearer cut showed a difference, that it does not show must be no chance.

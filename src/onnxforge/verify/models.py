@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from onnxforge import runtime, storage
-from onnxforge.errors import EvaluationError, OnnxForgeError
+from onnxforge.errors import EvaluationError, OnnxForgeError, TooLongError
 from onnxforge.extract import between
 from onnxforge.ir import Model, Node, Value
 from onnxforge.report import Comparison
@@ -124,6 +124,8 @@ class Baseline:
         for run in self._runs:
             try:
                 outputs = session.run(run.feeds)
+            except TooLongError as error:
+                return Comparison(unchecked=f"the result was {error}")
             except EvaluationError as error:
                 return self._different(f"the result cannot be run: {_brief(error)}")
             if len(outputs) != len(run.outputs):
@@ -153,6 +155,8 @@ class Baseline:
             feeds = feeds_for(model, choice, sample)
             try:
                 return self._measure(model, session, feeds)
+            except TooLongError:
+                raise
             except EvaluationError as error:
                 failure = failure or error  # the first sizes are the likeliest to be meant
         raise failure or EvaluationError("there is no choice of sizes")

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import ModelProto, TypeProto, helper
 
 from onnxforge import runtime, storage
-from onnxforge.errors import EvaluationError
+from onnxforge.errors import EvaluationError, TooLongError
 from onnxforge.extract import between, extract
 from onnxforge.ir import Node, Value
 
@@ -189,6 +189,8 @@ class _Sides:
         """What comes of *feeds*; None if the old side does not take them."""
         try:
             expected = self._old.run(feeds)
+        except TooLongError as error:
+            raise CannotRun(str(error)) from error
         except EvaluationError as error:
             self.refusal = _brief(error)
             return None
@@ -200,6 +202,8 @@ class _Sides:
             if self._new.runtime != name:
                 expected, actual = self._old.refer(feeds), self._new.refer(feeds)
                 name = self._old.runtime
+        except TooLongError as error:
+            raise CannotRun(str(error)) from error
         except EvaluationError as error:
             return Outcome(feeds, expected, None, math.inf, 0.0, name, _brief(error))
         trial = self._trial
@@ -228,6 +232,8 @@ class _Program:
             return self.refer(feeds)
         try:
             (result,) = self._session.run(feeds)
+        except TooLongError:
+            raise
         except EvaluationError:
             if self._is_native and all(map(_is_native, feeds.values())):
                 raise
