@@ -76,6 +76,7 @@ def optimize(
         raise ValueError(f"verify={verify!r}: it can be 'model', 'edits' or False")
     place = targets.load(target)
     chosen = registry.resolve(place.passes if passes is None else passes)
+    is_enforced = passes is None or target != "onnx"
     is_shared = isinstance(model, Model | ModelProto)
     if in_place and not is_shared:
         kind = type(model).__qualname__
@@ -93,13 +94,14 @@ def optimize(
         manager = PassManager(
             chosen,
             checker=check.edits if check else None,
+            target=place if is_enforced else None,
             max_rounds=max_rounds,
             provenance=provenance,
         )
         operators = {(n.domain, n.op_type) for graph in subject.graphs() for n in graph}
         subject.report = manager.run(subject)
         new = targets.strangers(operators, subject, place)
-        if new and (passes is None or target != "onnx"):
+        if new and is_enforced:
             raise PassError(f"a pass introduced {', '.join(new)}, which {place.title} does not run")
         subject.report.verify = verify or ""
         interface.check(subject)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from onnxforge.errors import OnnxForgeError, PassError
-from onnxforge.ir import Model, Value
+from onnxforge.ir import Model, Node, Value
 from onnxforge.passes import Pass
 from onnxforge.report import Report, Step, Tally
+from onnxforge.targets import Target
 
 
 class Checker(Protocol):
@@ -29,6 +30,8 @@ class PassManager:
     """Runs its passes in order, again and again until a whole round changes nothing.
 
     A *checker* is asked before every edit; one it refuses does not happen, and the run goes on.
+    Nor does one that brings in an operator which *target* has no kernel for, unless the model held
+    it to begin with.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class PassManager:
         passes: Iterable[Pass] = (),
         *,
         checker: Checker | None = None,
+        target: Target | None = None,
         max_rounds: int = 10,
         provenance: bool = False,
     ) -> None:
         self.passes = list(passes)
         self.checker = checker
+        self.target = target
         self.max_rounds = max_rounds
         self.provenance = provenance
 
@@ -57,6 +62,7 @@ class PassManager:
         leaves = [leaf for each in self.passes for leaf in each.leaves()]
         report = Report(nodes_before=_count(model), verify="edits" if self.checker else "")
         model.checker = self.checker
+        model.admits = self._admission(model)
         model.provenance = self.provenance
         try:
             for number in range(1, self.max_rounds + 1):
@@ -68,11 +74,24 @@ class PassManager:
                     break
         finally:
             model.checker = None
+            model.admits = None
             model.running = None
             model.provenance = False
         model.commit()
         report.nodes = _count(model)
         return report
+
+    def _admission(self, model: Model) -> Callable[[Node], bool] | None:
+        if (target := self.target) is None:
+            return None
+        held = {(node.domain, node.op_type) for graph in model.graphs() for node in graph}
+
+        def admits(node: Node) -> bool:
+            operator = (node.domain, node.op_type)
+            known = operator in held or operator in model.function_operators
+            return known or bool(target.kernels_for(node))
+
+        return admits
 
     def _step(self, each: Pass, model: Model, number: int) -> Step:
         model.declined.clear()

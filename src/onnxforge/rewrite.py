@@ -79,6 +79,9 @@ class RewritePass(Pass):
         except BaseException:
             op.undo()
             raise
+        if not all(map(graph.admits, op.nodes)):
+            op.undo()
+            return None
         new: tuple[Value, ...] = result if isinstance(result, tuple) else (result,)
         pairs = zip(match.outputs, new, strict=True)
         replaced = [value for old, value in pairs if graph.replace(old, value)]

@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto
 from typer.testing import CliRunner
 
-from onnxforge import Model, OnnxForgeError, optimize, targets
+from onnxforge import Builder, Model, OnnxForgeError, Pass, optimize, targets
 from onnxforge.cli import app
 from onnxforge.errors import PassError
 from onnxforge.ir import operators
@@ -66,9 +66,54 @@ def test_a_target_with_the_kernel_gets_the_fused_operator():
     assert [node.op_type for node in result.graph] == ["FusedConv"]
 
 
-def test_a_pass_may_not_introduce_what_the_target_does_not_run():
-    with pytest.raises(PassError, match="introduced"):
-        optimize(model(CONV_RELU), "fused-conv-injection", target="nnapi")
+@pytest.mark.parametrize("target", ["nnapi", "ort-cpu"])
+def test_a_rewrite_introduces_only_what_the_target_runs(target):
+    result = optimize(model(CONV_RELU), "fused-conv-injection", target=target)
+    (step,) = result.report.by_pass()
+    if target == "ort-cpu":
+        assert [node.op_type for node in result.graph] == ["FusedConv"]
+    else:
+        assert step.declined == {NO_FUSED_CONV: 1}
+        assert [node.op_type for node in result.graph] == ["Conv", "Relu"]
+
+
+NO_FUSED_CONV = "the target has no kernel for FusedConv of this type and opset"
+
+
+def test_nor_does_any_other_replacement():
+    class Injection(Pass):
+        """Call a Relu the absolute value."""
+
+        def run(self, graph):
+            relu = next((node for node in graph if node.op_type == "Relu"), None)
+            if relu is None:
+                return 0
+            op = Builder(graph, before=relu)
+            done = graph.replace(relu.output, op.Abs(relu.inputs[0]))
+            op.undo()
+            return done
+
+    result = optimize(model(CONV_RELU), Injection(), target="coreml", verify=False)
+    assert [node.op_type for node in result.graph] == ["Conv", "Relu"]
+
+
+def test_an_operator_that_the_model_holds_is_not_held_against_it():
+    text = "g (float[3] x) => (float[3] y, float[3] z) { a = Erf(x) y = Identity(a) z = Erf(x) }"
+    result = optimize(model(text), target="nnapi")
+    assert [node.op_type for node in result.graph] == ["Erf", "Identity"]
+
+
+def test_a_pass_that_edits_nodes_may_not_introduce_what_the_target_does_not_run():
+    class Injection(Pass):
+        """Let the Relu read an absolute value."""
+
+        def run(self, graph):
+            relu = next(node for node in graph if node.op_type == "Relu")
+            relu.set_input(0, Builder(graph, before=relu).Abs(relu.inputs[0]))
+            return 0
+
+    with pytest.raises(PassError, match="introduced Abs"):
+        optimize(model(CONV_RELU), Injection(), target="coreml", verify=False)
 
 
 def test_a_node_without_a_kernel_splits_the_model():

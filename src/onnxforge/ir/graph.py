@@ -284,8 +284,8 @@ class Graph:
         """Let *new* stand wherever *old* stood, and drop what nothing needs any more.
 
         True if it was done.  False, and nothing happens, if *old* is an output of the graph that
-        *new* cannot be, if one of them is not there any more, or if the model's checker finds that
-        they differ.  *new* may be computed from *old*, which is how one inserts nodes after a
+        *new* cannot be, if one of them is not there any more, if the model does not admit the node
+        that makes *new*, or if its checker finds that they differ.  *new* may be computed from *old*, which is how one inserts nodes after a
         value: what *new* is computed by goes on reading *old*.
 
         A value just created takes over the old name, so nodes that read it keep their bytes and
@@ -306,6 +306,8 @@ class Graph:
         readers = [node for node in old.consumers if node.holder_in(home) not in makers]
         returns = tuple(g for g in old.output_of if g is home or g.owner_in(home) not in makers)
         if old.is_used and not readers and not returns:
+            return False
+        if new.producer is not None and not self.admits(new.producer):
             return False
         if self.model.checker is not None and not self.model.checker(old, new):
             return False
@@ -486,6 +488,13 @@ class Graph:
             self.model.proto.opset_import.add(domain=domain, version=version)
             main[domain] = version
         self.model.edits += 1
+
+    def admits(self, node: Node) -> bool:
+        """Whether the place the model is for runs *node*; if not, that is noted for the report."""
+        if self.model.admits is None or self.model.admits(node):
+            return True
+        self.decline(f"the target has no kernel for {node.op_type} of this type and opset")
+        return False
 
     def decline(self, reason: str) -> None:
         """Note why a pass left something alone, for the report."""

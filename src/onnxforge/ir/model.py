@@ -17,6 +17,7 @@ from onnxforge import storage
 from onnxforge.ir import validity
 from onnxforge.ir.graph import Graph
 from onnxforge.ir.inference import Inference
+from onnxforge.ir.node import Node
 from onnxforge.ir.operators import PURE, RANDOM, UNKNOWN, Operator, domain_of
 from onnxforge.ir.value import Value
 
@@ -31,7 +32,8 @@ class Model:
     the bytes are, as external data; `to_proto` gives a copy that holds them.  Everything else here
     is a view, built when first asked for.  `report` says what `onnxforge.optimize` did to it.
 
-    `checker`, if set, is asked before every replacement and may refuse it.  `running` is the
+    `checker`, if set, is asked before every replacement and may refuse it, and `admits` is asked
+    about nodes that are to come in by one.  `running` is the
     name of the pass at work; with `provenance` it is written into the metadata of every node the
     pass makes or changes.  `declined` counts why passes left things alone.
     """
@@ -41,6 +43,7 @@ class Model:
         self.path = Path(path).absolute() if path is not None else None
         self.names: set[str] = set()
         self.checker: Callable[[Value, Value], bool] | None = None
+        self.admits: Callable[[Node], bool] | None = None
         self.running: str | None = None
         self.provenance = False
         self.edits = 0
