@@ -15,6 +15,7 @@ from onnxforge import shapes, storage
 from onnxforge.errors import InvalidModelError
 from onnxforge.extract import reads
 from onnxforge.ir import Graph, Model, Node, Value
+from onnxforge.shapes import Dim, is_named
 from onnxforge.storage.span import location_of
 
 _LARGEST = 10
@@ -312,9 +313,9 @@ def _unknown_sizes(node: Node) -> frozenset[str]:
         shape = shape[start:end]
     found: dict[str, None] = {}
     for size in shape:
-        if size is None:
+        if not is_named(size):
             found[f"a size of {_origin(value)}"] = None
-        elif not isinstance(size, int):
+        elif isinstance(size, Dim):
             found.update(dict.fromkeys(f"the size {symbol!r}" for symbol in size.symbols))
     return frozenset(found)
 
@@ -335,4 +336,4 @@ def _origin(value: Value) -> str:
 
 
 def _is_vague(value: Value) -> bool:
-    return value.shape is None or None in value.shape
+    return value.shape is None or not all(map(is_named, value.shape))

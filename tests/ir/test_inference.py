@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, TypeProto, helper
 
 from onnxforge import Model
-from onnxforge.shapes import dim
+from onnxforge.shapes import dim, is_named
 from onnxforge.testing import model
 
 TEXT = "g (float[N,4] x) => (float[N,4] y) <float[4] w> { a = Add(x, w) b = Exp(a) y = Neg(b) }"
@@ -117,10 +117,22 @@ def test_what_was_unknown_is_looked_at_again_once_what_it_depends_on_is_constant
     graph = opened("""
     g (float[4] x, int64[2] s) => (float[A,B] y) { t = Abs(s) r = Reshape(x, t) e = Exp(r) y = Neg(e) }
     """).graph
-    assert graph.values["e"].shape in (None, (None, None))
+    assert not any(is_named(size) for size in graph.values["e"].shape)
     assert graph.replace(graph.values["t"], graph.constant(np.array([2, 2])))
     assert graph.values["e"].shape == (2, 2)
     assert graph.values["r"].shape == (2, 2)
+
+
+def test_a_size_without_a_name_equals_itself_wherever_it_stands() -> None:
+    graph = opened("""
+    g (float[?,?] x, float[?,?] y) => (float[A,B] z, float[C,D] w, int64[2] s)
+    { t = Relu(x) s = Shape(t) z = Sin(t) u = NonZero(y) w = Cast<to = 1>(u) }
+    """).graph
+    x, y, w = (graph.values[name] for name in "xyw")
+    assert graph.values["z"].shape == x.shape == graph.values["s"].contents.elements
+    assert len({*x.shape, *y.shape, *w.shape}) == 6
+    assert not any(map(is_named, (*x.shape, *y.shape, w.shape[1])))
+    assert all(not d.dim_param for d in w.type.tensor_type.shape.dim)
 
 
 def test_values_in_bodies_have_types_and_new_ones_too() -> None:

@@ -16,7 +16,14 @@ from onnxforge.shapes import (
     shape_of,
     tensor_type,
 )
-from onnxforge.shapes.dims import MAX_DEPTH, TooComplexError, ceil_div, lower_bound
+from onnxforge.shapes.dims import (
+    MAX_DEPTH,
+    TooComplexError,
+    broadcast,
+    ceil_div,
+    lower_bound,
+    unnamed,
+)
 
 N, M = dim("N"), dim("M")
 # Random expressions take as long as they take; a busy machine is no defect.
@@ -93,6 +100,20 @@ def test_what_is_known_of_two_expressions_holds_for_every_size(left, right):
         assert not known_equal(left[0], right[0]) or a == b
         assert not known_different(left[0], right[0]) or a != b
         assert not at_least(left[0] - right[0], 0) or a >= b
+
+
+@untimed
+@given(expressions(depth=2), expressions(depth=2), expressions(depth=1))
+def test_sizes_that_broadcast_come_to_the_one_that_is_not_1(a, b, c):
+    try:
+        together = broadcast([broadcast([a[0], b[0]]), c[0]])
+    except ArithmeticError:
+        return  # two numbers that never do
+    for sizes in SIZES:
+        values = {f(sizes) for _, f in (a, b, c)}
+        others = values - {1}
+        if len(others) <= 1 and min(values) >= 0:
+            assert _value(together, sizes) == next(iter(others), 1)
 
 
 @untimed
@@ -212,3 +233,34 @@ def test_long_chains_of_strides_cost_no_depth():
 def test_division_by_a_size_that_is_zero_says_so():
     with pytest.raises(ZeroDivisionError):
         (N // M).subs({"N": 3, "M": 0})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "result"),
+    [
+        # The one that cannot be 1 alone: a table of 512 positions, cut to as many as are asked for.
+        ([N, minimum([N, 512])], N),
+        ([minimum([N + M, 512]), N + M, N + M], N + M),
+        ([minimum([N, 512]), 1], minimum([N, 512])),
+        ([N + 2, M], N + 2),
+        ([N, M], broadcast([M, N])),
+        ([N, broadcast([M, N])], broadcast([M, N])),
+    ],
+)
+def test_sizes_that_broadcast_are_told_from_each_other(sizes, result):
+    assert broadcast(sizes) == broadcast(sizes[::-1]) == result
+
+
+def test_sizes_that_do_not_broadcast_say_so():
+    with pytest.raises(ArithmeticError, match="do not broadcast"):
+        broadcast([N, M]).subs({"N": 3, "M": 4})
+
+
+def test_a_size_without_a_name_is_its_own_and_reads_as_unknown():
+    first, second = unnamed(1), unnamed(2)
+    assert first == unnamed(1) != second
+    assert not first.is_named
+    assert not (N * first).is_named
+    assert N.is_named
+    assert str(first + N) == "?1 + N"
+    assert shape_of(tensor_type(1, (first, N, N + first))) == (None, N, None)

@@ -22,6 +22,7 @@ from onnxforge.shapes import (
     tensor_type,
     value_of,
 )
+from onnxforge.shapes.dims import broadcast
 
 OPSET = 18
 SIZES = [{"N": n, "M": m} for n, m in ((3, 4), (1, 2), (4, 1), (2, 2), (0, 3), (5, 0), (0, 0))]
@@ -416,14 +417,14 @@ B, S = dim("B"), dim("S")
         ("Reshape", {}, [known(B * 2, 4, S), target(B, S, 8)], (B, None, 8)),
         ("Reshape", {}, [known(12, S, 64), target(S, 768)], (S, 768)),
         ("Expand", {}, [known(B, 1, 4), target(1, S, 1)], (B, S, 4)),
-        ("Expand", {}, [known(B, 3), target(S, 1)], (None, 3)),
+        ("Expand", {}, [known(B, 3), target(S, 1)], (broadcast([B, S]), 3)),
         ("ConstantOfShape", {}, [target(B, 2)], (B, 2)),
         ("Concat", {"axis": 1}, [known(B, S, None), known(None, 2, 4)], (B, S + 2, 4)),
         ("Slice", {}, [known(B, S), target(1), target(2**63 - 1), target(1)], None),
         ("Tile", {}, [known(B, 3), target(2, S)], (2 * B, 3 * S)),
         ("Resize", {}, [known(B, 3, S, 5), None, None, target(B, 3, 2 * S, 10)], (B, 3, 2 * S, 10)),
         ("Conv", {"pads": [1] * 4}, [known(B, 3, S, S), known(8, 3, 3, 3)], (B, 8, S, S)),
-        ("Add", {}, [known(B, 4), known(S, 1)], (None, 4)),
+        ("Add", {}, [known(B, 4), known(S, 1)], (broadcast([B, S]), 4)),
         ("Add", {}, [known(B, S), known(7, S)], (7, S)),
         ("Add", {}, [known(B + 2), known(S)], (B + 2,)),
         ("MatMul", {}, [known(B, S, 8), known(8, 5)], (B, S, 5)),

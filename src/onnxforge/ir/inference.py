@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +37,8 @@ _SHAPE_DTYPES = frozenset((TensorProto.BOOL, TensorProto.INT32, TensorProto.INT6
 class Known(KnownInput):
     """What is known of one value.
 
-    `shape` and `value`, the elements of a small integer tensor, have symbols; `type` is the same
-    as a protobuf, for what is no tensor too.
+    `shape` and `value`, the elements of a small integer tensor, have symbols, also for sizes that
+    nobody named; `type` is the same as a protobuf, without those, for what is no tensor too.
     """
 
     type: TypeProto | None = None
@@ -56,6 +56,7 @@ class Inference:
         self._types: dict[Value, TypeProto] | None = None
         # What is known of values that new ones stand for.
         self._inherited: dict[Value, Known] = {}
+        self._unnamed = count()
 
     def known(self, value: Value) -> Known:
         """What is known of *value*."""
@@ -146,7 +147,7 @@ class Inference:
         """What is known of an input or an initializer."""
         tensor = value.initializer
         if tensor is None or value.is_input:
-            return _of((self._types or {}).get(value))
+            return self._named(_of((self._types or {}).get(value)))
         dims = tuple(tensor.dims)
         type = shapes.tensor_type(tensor.data_type, dims)
         return Known(dims, tensor.data_type, _contents(value), type)
@@ -209,7 +210,14 @@ class Inference:
                 known = [replace(k, value=v) for k, v in zip(known, values, strict=True)]
         for output, each in zip(node.outputs, known, strict=True):
             inherited = self._inherited.pop(output, None)
-            output.known = each if inherited is None else _completed(each, inherited)
+            output.known = self._named(each if inherited is None else _completed(each, inherited))
+
+    def _named(self, known: Known) -> Known:
+        """What is known, and a symbol for each size that is not, so that it equals itself."""
+        if known.shape is None or None not in known.shape:
+            return known
+        sizes = (shapes.unnamed(next(self._unnamed)) if s is None else s for s in known.shape)
+        return replace(known, shape=tuple(sizes))
 
 
 def _of(type: TypeProto | None) -> Known:

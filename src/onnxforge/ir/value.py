@@ -148,7 +148,7 @@ class Value:
 
     @property
     def shape(self) -> tuple[DimLike, ...] | None:
-        """The dimensions: each a number, a symbolic `Dim`, or None where nothing is known.
+        """The dimensions: each a number or a symbolic `Dim`, which a size without a name is, too.
 
         None in place of the tuple if not even the rank is known.
         """

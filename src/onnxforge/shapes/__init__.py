@@ -1,7 +1,7 @@
 """What is known about types, shapes, and the contents of shapes: pure functions on protobufs."""
 
 from onnxforge.shapes import contrib as _contrib  # noqa: F401 - registers its functions
-from onnxforge.shapes.call import MAX_ELEMENTS, KnownInput, ShapeValue
+from onnxforge.shapes.call import MAX_ELEMENTS, KnownInput, ShapeValue, broadcast
 from onnxforge.shapes.custom import ShapeFunction, register
 from onnxforge.shapes.dims import (
     Dim,
@@ -13,10 +13,12 @@ from onnxforge.shapes.dims import (
     dim,
     exact_quotient,
     is_constant,
+    is_named,
     known_different,
     known_equal,
     maximum,
     minimum,
+    unnamed,
 )
 from onnxforge.shapes.infer import GraphPath, Inferred, infer_model, infer_node
 from onnxforge.shapes.refine import output_shapes
@@ -38,6 +40,7 @@ __all__ = [
     "ShapeValue",
     "as_int",
     "at_least",
+    "broadcast",
     "contradicts",
     "dim",
     "dtype_of",
@@ -46,6 +49,7 @@ __all__ = [
     "infer_model",
     "infer_node",
     "is_constant",
+    "is_named",
     "known_different",
     "known_equal",
     "maximum",
@@ -55,5 +59,6 @@ __all__ = [
     "register",
     "shape_of",
     "tensor_type",
+    "unnamed",
     "value_of",
 ]

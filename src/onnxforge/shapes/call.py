@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Generic, TypeVar
 
+from onnxforge.shapes import dims
 from onnxforge.shapes.dims import DimLike, Shape, known_different
 
 MAX_ELEMENTS = 64
@@ -198,7 +199,7 @@ def broadcast(*shapes: Shape) -> Shape:
     """The shape that *shapes* broadcast to, provided they do.
 
     A symbol against 1 is the symbol, against any other number that number: it can but be that,
-    or 1.  Of two different symbols either may be 1, so nothing is known.
+    or 1.
     """
     rank = max(map(len, shapes), default=0)
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
@@ -206,15 +207,8 @@ def broadcast(*shapes: Shape) -> Shape:
 
 
 def _broadcast(sizes: Sequence[DimLike]) -> DimLike:
-    open_sizes: dict[DimLike, None] = {}
-    for size in sizes:
-        if isinstance(size, int) and size != 1:
-            return size
-        if size != 1:
-            open_sizes[size] = None
-    if not open_sizes:
-        return 1
-    if len(open_sizes) == 1:
-        return next(iter(open_sizes))
-    # A size that cannot be 1 decides, as a number does.
-    return next((s for s in open_sizes if s is not None and known_different(s, 1)), None)
+    known = [size for size in sizes if size is not None]
+    if len(known) == len(sizes):
+        return dims.broadcast(known)
+    # A size that cannot be 1 decides.
+    return next((size for size in known if known_different(size, 1)), None)

@@ -22,14 +22,16 @@ MAX_DEPTH = 12
 """Divisions and maxima nested deeper are given up."""
 MAX_SIZE = 2**63 - 1
 """The largest size, and the largest coefficient, ONNX's int64 can hold."""
+UNNAMED = "\0"
+"""What the name of a symbol begins with that stands for a size no file has a name for."""
 
 
 @total_ordering
 @dataclass(frozen=True, eq=False)
 class Atom:
-    """What a polynomial is made of: a symbol, a floor division, or a maximum.
+    """What a polynomial is made of: a symbol, a floor division, a maximum, or a broadcast.
 
-    `args` are (numerator, denominator) or the arguments of the maximum; a symbol has none.
+    `args` are (numerator, denominator) or what is compared; a symbol has none.
     """
 
     kind: str
@@ -56,6 +58,9 @@ class Atom:
             return max(
                 (low for low in map(lower_bound, self.args) if low is not None), default=None
             )
+        if self.kind == "broadcast":
+            lows = [low for low in map(lower_bound, self.args) if low is not None]
+            return min(lows) if len(lows) == len(self.args) else None
         numerator, denominator = self.args
         return 0 if at_least(numerator, 0) and at_least(denominator, 0) else None
 
@@ -74,9 +79,9 @@ class Atom:
 
     def __str__(self) -> str:
         if self.kind == "symbol":
-            return self.name
-        if self.kind == "max":
-            return f"max({', '.join(map(str, self.args))})"
+            return self.name.replace(UNNAMED, "?")
+        if self.kind != "//":
+            return f"{self.kind}({', '.join(map(str, self.args))})"
         return "//".join(map(_operand, self.args))
 
 
@@ -111,6 +116,11 @@ class Dim:
         return tuple(sorted(found))
 
     @cached_property
+    def is_named(self) -> bool:
+        """Whether it depends on nothing but symbols of the model's own."""
+        return not any(name.startswith(UNNAMED) for name in self.symbols)
+
+    @cached_property
     def depth(self) -> int:
         """How deeply divisions and maxima are nested in it."""
         return max(atom.depth for monomial, _ in self.terms for atom in monomial)
@@ -126,7 +136,7 @@ class Dim:
     def subs(self, sizes: Mapping[str, Known]) -> Known:
         """The expression with symbols replaced by sizes, or by expressions for sizes.
 
-        Raises ZeroDivisionError where a size makes a divisor zero.
+        Raises ArithmeticError where the sizes make a divisor zero, or do not broadcast.
         """
         result: Known = 0
         for monomial, coefficient in self.terms:
@@ -213,6 +223,16 @@ def dim(name: str, minimum: int = 0) -> Dim:
     such as the `dim_param`s of a graph's declared inputs.
     """
     return Dim((((Atom("symbol", name, minimum, ()),), 1),))
+
+
+def unnamed(number: int) -> Dim:
+    """A symbol for a size that has no name, told from others by *number*."""
+    return dim(f"{UNNAMED}{number}")
+
+
+def is_named(size: DimLike) -> bool:
+    """Whether *size* is a number, or depends on nothing but symbols of the model's own."""
+    return isinstance(size, int) or (size is not None and size.is_named)
 
 
 def known_equal(a: DimLike, b: DimLike) -> bool:
@@ -310,6 +330,53 @@ def minimum(sizes: Iterable[Known]) -> Known:
     return -maximum([-size for size in sizes])
 
 
+def broadcast(sizes: Iterable[Known]) -> Known:
+    """What *sizes* broadcast to, provided they do: the one all are equal to that are not 1.
+
+    Raises ArithmeticError for two numbers that do not broadcast.
+    """
+    found: dict[Known, None] = {}
+    for size in sizes:
+        only = size.terms[0] if isinstance(size, Dim) and len(size.terms) == 1 else ((), 0)
+        if only[1] == len(only[0]) == 1 and only[0][0].kind == "broadcast":
+            found.update(dict.fromkeys(only[0][0].args))
+        elif size != 1:
+            found[size] = None
+    numbers = [size for size in found if isinstance(size, int)]
+    if len(numbers) > 1:
+        raise ArithmeticError(f"{numbers[0]} and {numbers[1]} do not broadcast")
+    if numbers:
+        return numbers[0]
+    kept: list[Known] = []
+    for size in sorted(found, key=_key):
+        if known_different(size, 1):
+            return size
+        if not any(_is_one_with(other, size) for other in kept):
+            kept = [other for other in kept if not _is_one_with(size, other)]
+            kept.append(size)
+    if len(kept) < 2:
+        return kept[0] if kept else 1
+    return _single(Atom("broadcast", "", 0, tuple(kept)))
+
+
+def _is_one_with(size: Known, other: Known) -> bool:
+    """Whether *other* must be 1 where *size* is, so that what they broadcast to is *size*."""
+    if isinstance(size, int) or isinstance(other, int):
+        return False
+    for monomial, number in size.terms:
+        if len(monomial) == abs(number) == 1 and monomial[0].kind == "symbol":
+            atom = monomial[0]
+            rest = size - number * _single(atom)
+            if isinstance(rest, Dim) and atom.name in rest.symbols:
+                continue
+            try:
+                if other.subs({atom.name: number * (1 - rest)}) == 1:
+                    return True
+            except ArithmeticError:
+                continue
+    return False
+
+
 def _is_minimum(atom: Atom) -> bool:
     return atom.kind == "max" and all(
         number < 0 for a in atom.args for monomial, number in _terms(a).items() if monomial
@@ -401,6 +468,8 @@ def _substituted(atom: Atom, sizes: Mapping[str, Known]) -> Known:
     if atom.kind == "symbol":
         return sizes.get(atom.name, _single(atom))
     arguments = [arg.subs(sizes) if isinstance(arg, Dim) else arg for arg in atom.args]
+    if atom.kind == "broadcast":
+        return broadcast(arguments)
     return maximum(arguments) if atom.kind == "max" else arguments[0] // arguments[1]
 
 
@@ -458,6 +527,8 @@ def _lower(size: Known, left_alone: tuple[Atom, ...] = (), splits: int = 4) -> i
 def _lower_inside(
     size: Dim, atom: Atom, number: int, left_alone: tuple[Atom, ...], splits: int
 ) -> int | None:
+    if atom.kind == "broadcast":
+        return None
     if atom.kind == "max":
         # A maximum is at least each of its arguments, and is one of them.
         cases = [_lower(_replaced(size, atom, arg), left_alone, splits) for arg in atom.args]

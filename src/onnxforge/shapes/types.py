@@ -8,7 +8,7 @@ from typing import Any
 
 from onnx import TensorProto, TypeProto
 
-from onnxforge.shapes.dims import Dim, DimLike, Known, Shape, dim, maximum
+from onnxforge.shapes.dims import Dim, DimLike, Known, Shape, broadcast, dim, maximum
 
 # Marks a dim_param that holds an expression, not a name; no text format can produce it, and
 # `infer_model` drops it from what was read from a file.
@@ -38,7 +38,7 @@ def tensor_type(
 ) -> TypeProto:
     """The tensor type of these elements and sizes, either of them None where unknown.
 
-    `shape_of` gives the very same sizes back.  For a model that people read, *readable* writes
+    `shape_of` gives the very same sizes back, but for those that have no name.  For a model that people read, *readable* writes
     an expression such as `2*N` as a `dim_param` of that text, which then is a mere name.
     """
     type = TypeProto()
@@ -50,7 +50,7 @@ def tensor_type(
             entry = tensor.shape.dim.add()
             if isinstance(size, int):
                 entry.dim_value = size
-            elif isinstance(size, Dim):
+            elif isinstance(size, Dim) and size.is_named:
                 entry.dim_param = str(size) if readable else _text(size)
     return type
 
@@ -138,8 +138,9 @@ def _decode(data: Any) -> Known:
         for kind, *rest in atoms:
             if kind == "symbol":
                 product = product * dim(*rest)
-            elif kind == "max":
-                product = product * maximum(map(_decode, rest))
+            elif kind in ("max", "broadcast"):
+                combine = maximum if kind == "max" else broadcast
+                product = product * combine(map(_decode, rest))
             else:
                 product = product * (_decode(rest[0]) // _decode(rest[1]))
         result = result + product

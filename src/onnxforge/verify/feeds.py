@@ -14,6 +14,7 @@ from onnx import helper
 
 from onnxforge.errors import OnnxForgeError
 from onnxforge.ir import Model, Value
+from onnxforge.shapes import Dim, is_named
 
 from .sample import CannotSample, Mood, Sampler, symbols_of
 
@@ -54,7 +55,7 @@ def size_choices(values: Sequence[Value]) -> Iterator[dict[str, int]]:
     is, at first, the sum of what is past and what is new.
     """
     symbols = symbols_of(values, _UNKNOWN)
-    batches = [symbol for symbol in symbols if _is_batch(symbol)]
+    batches = [symbol for symbol in symbols if is_batch(symbol)]
     plain = [s for s in symbols if s not in batches and _evaluate(s, {}) is None]
     spatial = _spatial(values)
     distinct = iter((5, 7, 3, 6, 4, 9, 11, 8, 10, 12, 13, 14))
@@ -123,7 +124,8 @@ def _converted(value: Value, feed: Any) -> Any:
     return converted
 
 
-def _is_batch(symbol: str) -> bool:
+def is_batch(symbol: str) -> bool:
+    """Whether a symbolic dimension is named as people name the number of samples."""
     return "batch" in symbol.lower() or symbol in ("N", "n", "B", "b", "bs") or symbol[-3:] == "[0]"
 
 
@@ -147,9 +149,9 @@ def _spatial(values: Sequence[Value]) -> list[str]:
         for axis in (2, 3):
             assert value.shape is not None
             size = value.shape[axis]
-            if size is None:
+            if not is_named(size):
                 found.append(_UNKNOWN.format(name=value.name, axis=axis))
-            elif not isinstance(size, int):
+            elif isinstance(size, Dim):
                 found += size.symbols
     return found
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from onnxforge.extract import between, reads
 from onnxforge.ir import Node, Value
+from onnxforge.shapes import is_named
 
 Starts: TypeAlias = dict[Value, None]
 """The values a region starts from, as an ordered set."""
@@ -127,4 +128,4 @@ def _is_known(value: Value) -> bool:
     """Whether enough is known of the type to make one up."""
     if value.dtype is None:
         return value.type is not None and value.type.WhichOneof("value") is not None
-    return value.shape is not None and None not in value.shape
+    return value.shape is not None and all(map(is_named, value.shape))

@@ -14,7 +14,7 @@ from onnx import TypeProto, helper
 
 from onnxforge import shapes
 from onnxforge.ir import Value
-from onnxforge.shapes import Dim, DimLike, ShapeValue
+from onnxforge.shapes import Dim, DimLike, ShapeValue, is_named
 
 from . import roles
 from .compare import is_float
@@ -103,8 +103,8 @@ class Sampler:
     def _concrete(self, name: str, shape: Iterable[DimLike]) -> tuple[int, ...]:
         sizes = []
         for axis, size in enumerate(shape):
-            concrete = self._evaluate(size) if size is not None else None
-            if size is None and self.unknown:
+            concrete = self._evaluate(size)
+            if not is_named(size) and self.unknown:
                 concrete = self.size(self.unknown.format(name=name, axis=axis))
             if concrete is None:
                 raise CannotSample(f"a dimension of {name!r} is not known")
@@ -115,12 +115,14 @@ class Sampler:
             raise CannotSample(f"{name!r} has {math.prod(sizes):,} elements")
         return tuple(sizes)
 
-    def _evaluate(self, size: int | Dim) -> int | None:
-        if isinstance(size, int):
+    def _evaluate(self, size: DimLike) -> int | None:
+        if size is None or isinstance(size, int):
             return size
+        if not size.is_named:
+            return None
         try:
             result = size.subs({symbol: self.size(symbol) for symbol in size.symbols})
-        except ZeroDivisionError:
+        except ArithmeticError:
             return None
         return result if isinstance(result, int) else None
 
@@ -142,7 +144,7 @@ class Sampler:
 
     def _known(self, contents: ShapeValue, shape: tuple[int, ...]) -> Array | None:
         """The contents of a value that is computed from shapes, which must agree with them."""
-        numbers = [None if e is None else self._evaluate(e) for e in contents.elements]
+        numbers = [self._evaluate(element) for element in contents.elements]
         if None in numbers or len(numbers) != math.prod(shape):
             return None
         return np.array(numbers, np.int64).reshape(shape)
@@ -205,7 +207,7 @@ class Sampler:
     def _sizes_of(self, value: Value | None) -> tuple[int, ...] | None:
         if value is None or value.shape is None:
             return None
-        sizes = [None if size is None else self._evaluate(size) for size in value.shape]
+        sizes = [self._evaluate(size) for size in value.shape]
         return tuple(1 if size is None else max(size, 0) for size in sizes)
 
     def _other(self, value: Value, type: TypeProto, random: np.random.Generator) -> Any:
@@ -236,10 +238,10 @@ def symbols_of(values: Iterable[Value], unknown: str = "") -> list[str]:
     for value in values:
         contents = value.contents.elements if value.contents is not None else ()
         for size in (*(value.shape or ()), *contents):
-            if isinstance(size, Dim):
+            if isinstance(size, Dim) and size.is_named:
                 found.update(dict.fromkeys(size.symbols))
         for axis, size in enumerate(value.shape or ()):
-            if size is None and unknown:
+            if not is_named(size) and unknown:
                 found[unknown.format(name=value.name, axis=axis)] = None
     return list(found)
 
