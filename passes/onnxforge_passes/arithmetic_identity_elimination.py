@@ -16,6 +16,7 @@ _INVERSE = frozenset({"BitwiseNot", "Neg", "Not"})
 _IDEMPOTENT = frozenset({"Abs", "Ceil", "Floor", "Relu", "Round", "Sign"})
 _ROUNDED = frozenset({"Ceil", "Floor", "Round"})
 _ZERO_BIAS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2}
+_OPERATORS = ("Where", *_EITHER, *_RIGHT, *_INVERSE, *_IDEMPOTENT, *_ZERO_BIAS)
 
 
 class ArithmeticIdentityElimination(Pass):
@@ -33,7 +34,7 @@ class ArithmeticIdentityElimination(Pass):
     def run(self, graph: Graph) -> int:
         """Replace the outputs of such nodes; return how many there were."""
         changes = 0
-        for node in graph:
+        for node in graph.calls(*_OPERATORS):
             if node.domain or node.has_references:
                 continue
             if node.op_type in _ZERO_BIAS:

@@ -32,9 +32,11 @@ class CastChainElimination(Pass):
     cast that rounds, truncates or wraps stays.
     """
 
+    operators = ("Cast",)
+
     def run(self, graph: Graph) -> int:
         """Merge the pairs; return how many went."""
-        return sum(_merge(graph, node) for node in graph if _is_cast(node))
+        return sum(_merge(graph, node) for node in graph.calls("Cast") if _is_cast(node))
 
 
 def _merge(graph: Graph, node: Node) -> bool:

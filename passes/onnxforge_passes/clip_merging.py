@@ -26,9 +26,12 @@ class ClipMerging(Pass):
     the lowest and the highest number.
     """
 
+    operators = ("Clip", "Relu")
+
     def run(self, graph: Graph) -> int:
         """Merge the chains; return how many nodes went."""
-        return sum(_eliminate(graph, node) or _merge(graph, node) for node in graph)
+        nodes = graph.calls(*self.operators)
+        return sum(_eliminate(graph, node) or _merge(graph, node) for node in nodes)
 
 
 def _eliminate(graph: Graph, node: Node) -> bool:

@@ -12,10 +12,12 @@ class ConcatMerging(Pass):
     a Split into what was just concatenated gives way to those values.
     """
 
+    operators = ("Concat", "Split")
+
     def run(self, graph: Graph) -> int:
         """Rewrite them; return how many."""
         changes = 0
-        for node in graph:
+        for node in graph.calls(*self.operators):
             if node.domain or node.has_references:
                 continue
             if node.op_type == "Concat":

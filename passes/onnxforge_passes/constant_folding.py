@@ -117,8 +117,8 @@ def _stays(value: Value) -> bool:
 def _skip_copies(graph: Graph) -> int:
     """Read past each Identity of a constant: folded, it would be the same constant again."""
     changes = 0
-    for node in graph:
-        if node.op_type == "Identity" and not node.domain:
+    for node in graph.calls("Identity"):
+        if not node.domain:
             source = node.inputs[0]
             if source is not None and source.is_constant and not _stays(node.output):
                 changes += node.output.is_used and graph.replace(node.output, source)

@@ -14,14 +14,14 @@ class ConstantToInitializer(Pass):
     every initializer is an input, stay as they are.
     """
 
+    operators = ("Constant",)
+
     def run(self, graph: Graph) -> int:
         """Replace the Constant nodes of the main graph; return how many there were."""
         is_main = graph.outer is None and graph.operator is None
         if not is_main or graph.model.proto.ir_version < 4:
             return 0
-        return sum(
-            _lift(graph, node) for node in graph if node.op_type == "Constant" and not node.domain
-        )
+        return sum(_lift(graph, node) for node in graph.calls("Constant") if not node.domain)
 
 
 def _lift(graph: Graph, node: Node) -> bool:

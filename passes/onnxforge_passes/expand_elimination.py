@@ -10,9 +10,11 @@ class ExpandElimination(Pass):
     That is where each size the Expand made comes from the other operands as well.
     """
 
+    operators = ("Expand",)
+
     def run(self, graph: Graph) -> int:
         """Redirect such operators; return how many operands."""
-        return sum(_redirect(graph, n) for n in graph if n.op_type == "Expand" and not n.domain)
+        return sum(_redirect(graph, n) for n in graph.calls("Expand") if not n.domain)
 
 
 def _redirect(graph: Graph, expand: Node) -> bool:

@@ -12,9 +12,11 @@ class ExpandTargetFolding(Pass):
     A size the input has already is written as 1, which leaves it as it is.
     """
 
+    operators = ("Expand",)
+
     def run(self, graph: Graph) -> int:
         """Write the targets that can be; return how many."""
-        return sum(_fold(graph, n) for n in graph if n.op_type == "Expand" and not n.domain)
+        return sum(_fold(graph, n) for n in graph.calls("Expand") if not n.domain)
 
 
 def _fold(graph: Graph, node: Node) -> bool:

@@ -14,7 +14,7 @@ class Fusion(RewritePass):
 
     def run(self, graph: Graph) -> int:
         """Replace every occurrence; return how many there were."""
-        if any(_quantizes(each) for each in _enclosing(graph)):
+        if any(map(_quantizes, _enclosing(graph))):
             graph.decline("the graph quantizes, and differences in rounding would be amplified")
             return 0
         return super().run(graph)
@@ -30,6 +30,6 @@ def _enclosing(graph: Graph | None) -> list[Graph]:
 
 def _quantizes(graph: Graph) -> bool:
     return any(
-        node.op_type == "QuantizeLinear" or node.op_type.startswith("DynamicQuantize")
-        for node in graph
+        op_type == "QuantizeLinear" or op_type.startswith("DynamicQuantize")
+        for op_type in graph.op_types
     )

@@ -14,9 +14,11 @@ class IfElimination(Pass):
     LSTM.  Exporters write branches of two ranks for a `squeeze` of a size they do not know.
     """
 
+    operators = ("If",)
+
     def run(self, graph: Graph) -> int:
         """Inline the branches; return how many Ifs went."""
-        ifs = [node for node in graph if node.op_type == "If" and not node.domain]
+        ifs = [node for node in graph.calls("If") if not node.domain]
         return sum(_eliminate(graph, node) for node in ifs)
 
 

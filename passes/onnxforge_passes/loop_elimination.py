@@ -14,9 +14,11 @@ class LoopElimination(Pass):
     That is known if the trip count is constant, and the condition is constant or left out.
     """
 
+    operators = ("Loop",)
+
     def run(self, graph: Graph) -> int:
         """Eliminate the loops; return how many went."""
-        loops = [node for node in graph if node.op_type == "Loop" and not node.domain]
+        loops = [node for node in graph.calls("Loop") if not node.domain]
         return sum(_eliminate(graph, node) for node in loops)
 
 

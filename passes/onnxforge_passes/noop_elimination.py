@@ -23,13 +23,12 @@ class NoopElimination(Pass):
     def run(self, graph: Graph) -> int:
         """Replace the outputs of such nodes by their inputs; return how many there were."""
         changes = 0
-        for node in graph:
-            passed = _RULES.get(node.op_type)
-            if passed is None or node.domain or node.has_references or not node.inputs:
+        for node in graph.calls(*_RULES):
+            if node.domain or node.has_references or not node.inputs:
                 continue
             if node.op_type == "Dropout":
                 changes += _free_mask(graph, node)
-            source = passed(node)
+            source = _RULES[node.op_type](node)
             if source is not None and not any(value.is_used for value in node.outputs[1:]):
                 changes += graph.replace(node.output, source)
         return changes

@@ -23,11 +23,13 @@ class ReshapeTargetFolding(Pass):
     size; with `nonempty`, it is taken for granted that no size ever is.
     """
 
+    operators = ("Reshape",)
+
     nonempty: bool = False
 
     def run(self, graph: Graph) -> int:
         """Write the targets that can be; return how many."""
-        nodes = [n for n in graph if n.op_type == "Reshape" and not n.domain and n.version >= 5]
+        nodes = [n for n in graph.calls("Reshape") if not n.domain and n.version >= 5]
         positive: Container[DimLike] = _Everything() if self.nonempty else _positive(nodes)
         return sum(_fold(graph, node, positive) for node in nodes)
 

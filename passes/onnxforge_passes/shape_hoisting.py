@@ -10,10 +10,12 @@ class ShapeHoisting(Pass):
     same shape, tells as much; so does one further back, until something else is wanted as well.
     """
 
+    operators = ("Shape", "Size")
+
     def run(self, graph: Graph) -> int:
         """Redirect such Shapes; return how many."""
-        shapes = [n for n in reversed(graph) if n.op_type in ("Shape", "Size") and not n.domain]
-        return sum(_hoist(graph, node) for node in shapes)
+        shapes = [node for node in graph.calls("Shape", "Size") if not node.domain]
+        return sum(_hoist(graph, node) for node in reversed(shapes))
 
 
 def _hoist(graph: Graph, node: Node) -> bool:

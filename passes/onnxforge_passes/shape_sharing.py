@@ -38,8 +38,8 @@ class ShapeSharing(Pass):
 def _own_sizes(graph: Graph) -> dict[Value, None]:
     """The values by which Reshapes compute their targets from the shapes of their inputs."""
     found: dict[Value, None] = {}
-    for node in graph:
-        if node.op_type == "Reshape" and not node.domain and len(node.inputs) > 1:
+    for node in graph.calls("Reshape"):
+        if not node.domain and len(node.inputs) > 1:
             values = _upstream(node)
             makers = [value.producer for value in values]
             if any(m is not None and m.op_type == "Shape" and m.input(0) is node.input(0)

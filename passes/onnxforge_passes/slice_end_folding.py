@@ -14,9 +14,11 @@ class SliceEndFolding(Pass):
     Such as those of `x[:, : x.shape[1]]`, which a tracing exporter computes.
     """
 
+    operators = ("Slice",)
+
     def run(self, graph: Graph) -> int:
         """Write the ends that can be; return of how many nodes."""
-        found = (n for n in graph if n.op_type == "Slice" and not n.domain and n.version >= 10)
+        found = (n for n in graph.calls("Slice") if not n.domain and n.version >= 10)
         return sum(_fold(graph, node) for node in found)
 
 

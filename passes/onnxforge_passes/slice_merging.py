@@ -26,9 +26,11 @@ class SliceMerging(Pass):
     knowing the size, or the size is known.  Slices that go backwards are left alone.
     """
 
+    operators = ("Slice",)
+
     def run(self, graph: Graph) -> int:
         """Merge them; return how many."""
-        found = (n for n in graph if n.op_type == "Slice" and not n.domain and n.version >= 10)
+        found = (n for n in graph.calls("Slice") if not n.domain and n.version >= 10)
         return sum(_merge(graph, node) for node in found)
 
 

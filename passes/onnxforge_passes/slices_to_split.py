@@ -10,11 +10,13 @@ from .slice_merging import Cut, cuts
 class SlicesToSplit(Pass):
     """Slices that cut a tensor into pieces along an axis are one Split."""
 
+    operators = ("Slice",)
+
     def run(self, graph: Graph) -> int:
         """Rewrite them; return how many Splits there are for it."""
         groups: dict[tuple[Value, int], dict[Node, Cut]] = {}
-        for node in graph:
-            if node.op_type != "Slice" or node.domain or node.version < 10:
+        for node in graph.calls("Slice"):
+            if node.domain or node.version < 10:
                 continue
             data, found = node.input(0), cuts(node)
             if data is not None and found is not None and len(found) == 1:

@@ -18,11 +18,13 @@ class TransposeCancellation(Pass):
     as they are and those that read them as they were before the Transpose.
     """
 
+    operators = ("Transpose",)
+
     def run(self, graph: Graph) -> int:
         """Move them; return how many regions there were."""
         changes = 0
         seen: dict[tuple[Value, Perm], None] = {}
-        for node in [each for each in graph if is_transpose(each)]:
+        for node in filter(is_transpose, graph.calls("Transpose")):
             for value, perm in list(_ends(node)) if node.graph is graph else ():
                 if node.graph is graph and (value, perm) not in seen:
                     region = _Region(graph, value, perm)

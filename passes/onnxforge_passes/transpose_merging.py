@@ -6,9 +6,11 @@ from onnxforge import Builder, Graph, Node, Pass, Value
 class TransposeMerging(Pass):
     """Two Transposes in a row are one, or none."""
 
+    operators = ("Transpose",)
+
     def run(self, graph: Graph) -> int:
         """Merge them; return how many were replaced."""
-        return sum(_merge(graph, node) for node in graph if is_transpose(node))
+        return sum(_merge(graph, node) for node in graph.calls("Transpose") if is_transpose(node))
 
 
 def is_transpose(node: Node) -> bool:

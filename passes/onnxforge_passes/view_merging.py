@@ -20,9 +20,11 @@ class ViewMerging(Pass):
     Reshape, with 0 for sizes that it copies and at most one -1.
     """
 
+    operators = VIEWS
+
     def run(self, graph: Graph) -> int:
         """Merge them; return how many were replaced."""
-        return sum(_merge(graph, node) for node in graph if is_view(node))
+        return sum(_merge(graph, node) for node in graph.calls(*VIEWS) if is_view(node))
 
 
 def is_view(node: Node) -> bool:

@@ -14,9 +14,11 @@ class ZeroStateElimination(Pass):
     They start from zeros without one, and what computed its shape is no longer needed.
     """
 
+    operators = tuple(_STATES)
+
     def run(self, graph: Graph) -> int:
         """Leave them out; return how many nodes had one."""
-        recurrent = [node for node in graph if node.op_type in _STATES and not node.domain]
+        recurrent = [node for node in graph.calls(*_STATES) if not node.domain]
         return sum(_leave_out(graph, node) for node in recurrent)
 
 

@@ -22,6 +22,9 @@ class Pass(ABC):
     """
 
     name: ClassVar[str]
+    operators: ClassVar[tuple[str, ...]] = ()
+    """What the operators are called of which a graph must have one for the pass to find anything
+    there; empty if any graph will do.  The manager leaves out the others."""
 
     def __init_subclass__(cls) -> None:
         cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
@@ -32,7 +35,11 @@ class Pass(ABC):
 
     def apply(self, model: Model) -> int:
         """Transform every graph of *model* and return the number of changes made."""
-        return sum(self.run(graph) for graph in model.graphs())
+        return sum(self.run(graph) for graph in model.graphs() if self.concerns(graph))
+
+    def concerns(self, graph: Graph) -> bool:
+        """Whether *graph* has an operator that the pass looks for."""
+        return not self.operators or any(map(graph.has, self.operators))
 
     def leaves(self) -> Iterator[Pass]:
         """The passes to run, in order: of a pipeline, its parts."""

@@ -128,6 +128,8 @@ class Pattern:
             raise TypeError(f"{self.name} must return what the operators it calls return")
         self.calls = tuple(recorder.calls)
         self.root = self.outputs[-1].call
+        # Those of the alternatives are not needed: what is left out is found to be, node by node.
+        self.operators = tuple(dict.fromkeys(call.op_type for call in _needed(self.outputs)))
 
     def match(self, node: Node, *, shared: bool = False) -> Match | None:
         """The match whose last output *node* computes, if there is one.
@@ -215,6 +217,16 @@ def _reachable(outputs: Iterable[Output]) -> Iterator[Call]:
         if isinstance(operand, Alternatives):
             stack.append(operand.options[0])
         elif isinstance(operand, Output):
+            yield operand.call
+            stack.extend(operand.call.inputs)
+
+
+def _needed(outputs: Iterable[Output]) -> Iterator[Call]:
+    """The calls that every match has."""
+    stack: list[Operand] = list(outputs)
+    while stack:
+        operand = stack.pop()
+        if isinstance(operand, Output):
             yield operand.call
             stack.extend(operand.call.inputs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -43,13 +43,18 @@ class RewritePass(Pass):
         """The patterns, traced, in the order they are tried."""
         return _traced(cls)
 
+    def concerns(self, graph: Graph) -> bool:
+        """Whether *graph* has all the operators of a pattern."""
+        return any(all(map(graph.has, pattern.operators)) for pattern in self.patterns())
+
     def run(self, graph: Graph) -> int:
         """Replace every occurrence in *graph*; return how many there were."""
         by_root: dict[str, list[Pattern]] = {}
         for pattern in self.patterns():
-            by_root.setdefault(pattern.root.op_type, []).append(pattern)
-        _, *wanted = inspect.signature(self.rewrite).parameters
-        work = deque(node for node in graph if node.op_type in by_root)
+            if all(map(graph.has, pattern.operators)):
+                by_root.setdefault(pattern.root.op_type, []).append(pattern)
+        wanted = _parameters(type(self))
+        work = deque(graph.calls(*by_root))
         changes = 0
         while work:
             node = work.popleft()
@@ -65,7 +70,7 @@ class RewritePass(Pass):
                     work.extend(each for each in touched if each.op_type in by_root)
         return changes
 
-    def _rewrite(self, graph: Graph, match: Match, wanted: list[str]) -> list[Node] | None:
+    def _rewrite(self, graph: Graph, match: Match, wanted: Sequence[str]) -> list[Node] | None:
         """Try one occurrence; the nodes worth another look if it was replaced, else None."""
         op = Builder(graph, before=match.root)
         rewrite: Callable[..., Any] = self.rewrite
@@ -94,6 +99,13 @@ class RewritePass(Pass):
 def _readers(values: list[Value]) -> Iterator[Node]:
     for value in values:
         yield from value.consumers
+
+
+@lru_cache(None)
+def _parameters(cls: type[RewritePass]) -> tuple[str, ...]:
+    """What `rewrite` asks for besides `self` and `op`."""
+    _, _, *wanted = inspect.signature(cls.rewrite).parameters
+    return tuple(wanted)
 
 
 @lru_cache(None)

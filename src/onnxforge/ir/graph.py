@@ -199,6 +199,22 @@ class Graph:
     def __reversed__(self) -> Iterator[Node]:
         return reversed(self._nodes)
 
+    @property
+    def op_types(self) -> list[str]:
+        """What the operators are called that the nodes call, of whatever domain; each once."""
+        return self._nodes.op_types
+
+    def has(self, op_type: str) -> bool:
+        """Whether a node calls an operator so called, of whatever domain."""
+        return self._nodes.has(op_type)
+
+    def calls(self, *op_types: str) -> Iterator[Node]:
+        """The nodes that call operators so called, in order, which takes no walk of the graph.
+
+        Nodes may go meanwhile; those that come are left out.
+        """
+        return (node for node in self._nodes.of(op_types) if node.graph is self)
+
     @cached_property
     def input_names(self) -> dict[str, None]:
         """The names of the declared inputs, in order."""

@@ -54,6 +54,8 @@ class Model:
         self._original: bytes | None = None
         self._definitions: dict[tuple[str, str, str], FunctionProto] = {}
         self._counter = 0
+        # The graphs in order, and the number of edits when they were listed.
+        self._listed: tuple[int, list[Graph]] | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.proto.graph.name!r}, {len(self.proto.graph.node)} nodes)"
@@ -108,8 +110,10 @@ class Model:
 
     def graphs(self) -> Iterator[Graph]:
         """Every graph of the model: functions first, and bodies before what encloses them."""
-        for root in (*self.functions, self.graph):
-            yield from root.nested()
+        if self._listed is None or self._listed[0] != self.edits:
+            roots = (*self.functions, self.graph)
+            self._listed = self.edits, [graph for root in roots for graph in root.nested()]
+        return iter(self._listed[1])
 
     @cached_property
     def opset_imports(self) -> dict[str, int]:

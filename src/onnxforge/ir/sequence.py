@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxforge.ir.node import Node
+
+_position = attrgetter("_position")
 
 # How far apart the positions of neighbouring nodes are, to leave room for others between them.
 _GAP = 1 << 60
@@ -16,15 +21,17 @@ class Sequence:
     """Nodes linked to each other.
 
     A node taken out keeps its own links, so that whoever stands on it can walk on.  Positions grow
-    along the list, so that which of two nodes is ahead is known without a walk.
+    along the list, so that which of two nodes is ahead is known without a walk, and the nodes of
+    some operators are found in order.
     """
 
-    __slots__ = ("_length", "first", "last")
+    __slots__ = ("_by_operator", "_length", "first", "last")
 
     def __init__(self) -> None:
         self.first: Node | None = None
         self.last: Node | None = None
         self._length = 0
+        self._by_operator: defaultdict[str, dict[Node, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
         return self._length
@@ -43,6 +50,20 @@ class Sequence:
                 yield node
             node = node._previous
 
+    @property
+    def op_types(self) -> list[str]:
+        """What the operators of the nodes are called."""
+        return [op_type for op_type, nodes in self._by_operator.items() if nodes]
+
+    def has(self, op_type: str) -> bool:
+        """Whether there is a node of an operator so called."""
+        return bool(self._by_operator.get(op_type))
+
+    def of(self, op_types: Iterable[str]) -> list[Node]:
+        """The nodes of operators so called, in order."""
+        found = [nodes for each in op_types if (nodes := self._by_operator.get(each))]
+        return sorted(chain.from_iterable(found), key=_position)
+
     def insert(self, node: Node, before: Node | None) -> None:
         """Link *node* ahead of *before*, or last."""
         previous = before._previous if before is not None else self.last
@@ -56,6 +77,7 @@ class Sequence:
         else:
             self.last = node
         self._length += 1
+        self._by_operator[node.op_type][node] = None
         if previous is None:
             node._position = before._position - _GAP if before is not None else 0
         elif before is None:
@@ -77,10 +99,12 @@ class Sequence:
         else:
             self.last = before
         self._length -= 1
+        del self._by_operator[node.op_type][node]
 
     def reorder(self, nodes: Iterable[Node]) -> None:
         """Link *nodes* anew, in this order."""
         self.first = self.last = None
         self._length = 0
+        self._by_operator.clear()
         for node in nodes:
             self.insert(node, None)
