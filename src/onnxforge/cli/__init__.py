@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 import onnxforge
+from onnxforge.cli.bench import app as bench
 from onnxforge.cli.bisect import bisect
 from onnxforge.cli.inspect import inspect
 from onnxforge.cli.optimize import optimize
@@ -85,6 +86,7 @@ app = typer.Typer(
 )
 for command in (optimize, passes, inspect, verify, bisect):
     app.command()(command)
+app.add_typer(bench, name="bench")
 
 
 def _version(is_wanted: bool) -> None:

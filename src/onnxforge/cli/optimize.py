@@ -103,7 +103,7 @@ def optimize(
     """
     chosen = registry.resolve(passes) if passes else None
     for path in (output, report):
-        _expect_writable(path)
+        expect_writable(path)
     before = _size(model)
     try:
         result = api.optimize(
@@ -112,8 +112,8 @@ def optimize(
             target=target,
             verify=_COMPARED[Verify.NONE if no_verify else verify],
             freeze=freeze,
-            dims={name: sizes[0] for name, sizes in _sizes(dim, "--dim", 1).items()},
-            input_shapes=_sizes(input_shape, "--input-shape"),
+            dims={name: sizes[0] for name, sizes in sizes_of(dim, "--dim", 1).items()},
+            input_shapes=sizes_of(input_shape, "--input-shape"),
             feeds=feeds_of(inputs),
             max_rounds=max_rounds,
             provenance=provenance,
@@ -134,7 +134,7 @@ def optimize(
     )
 
 
-def _sizes(specs: list[str], option: str, count: int | None = None) -> dict[str, list[int]]:
+def sizes_of(specs: list[str], option: str, count: int | None = None) -> dict[str, list[int]]:
     """The sizes of `NAME=SIZE,SIZE,...`, by name."""
     found = {}
     for spec in specs:
@@ -158,7 +158,7 @@ def feeds_of(inputs: list[str]) -> dict[str, Any] | None:
     return load_feeds(inputs)
 
 
-def _expect_writable(path: Path | None) -> None:
+def expect_writable(path: Path | None) -> None:
     """Find out now, not after minutes of work, that *path* cannot be written."""
     if path is None:
         return
