@@ -19,6 +19,7 @@ from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
 from onnxforge_passes.conv_input_fusion import ConvInputFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
+from onnxforge_passes.elements_to_split import ElementsToSplit
 from onnxforge_passes.expand_elimination import ExpandElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
 from onnxforge_passes.gelu_fusion import GeluFusion
@@ -40,6 +41,7 @@ from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 from onnxforge_passes.pad_fusion import PadFusion
 from onnxforge_passes.parallel_conv_merging import ParallelConvMerging
+from onnxforge_passes.parallel_matmul_merging import ParallelMatmulMerging
 from onnxforge_passes.reduction_fusion import ReductionFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
@@ -51,6 +53,7 @@ from onnxforge_passes.slice_end_folding import SliceEndFolding
 from onnxforge_passes.slice_merging import SliceMerging
 from onnxforge_passes.slices_to_split import SlicesToSplit
 from onnxforge_passes.softmax_fusion import SoftmaxFusion
+from onnxforge_passes.split_deferral import SplitDeferral
 from onnxforge_passes.transpose_cancellation import TransposeCancellation
 from onnxforge_passes.transpose_merging import TransposeMerging
 from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
@@ -59,7 +62,8 @@ from onnxforge_passes.unused_output_removal import UnusedOutputRemoval
 from onnxforge_passes.view_merging import ViewMerging
 from onnxforge_passes.zero_state_elimination import ZeroStateElimination
 
-# Folding tells which branches are taken, and both bring constants and convolutions to light.
+# Folding tells which branches are taken, and both bring constants and convolutions to light.  Once
+# all else is done, what was saved may be spent on folding more.
 standard = Pipeline(
     IdentityElimination(),
     ShapeHoisting(),
@@ -74,6 +78,8 @@ standard = Pipeline(
     ConcatMerging(),
     SliceMerging(),
     SlicesToSplit(),
+    ElementsToSplit(),
+    SplitDeferral(),
     IndexMerging(),
     CastLikeLowering(),
     CastChainElimination(),
@@ -106,6 +112,7 @@ standard = Pipeline(
     GemmArithmeticFusion(),
     GemmInputFusion(),
     ConstantArithmeticMerging(),
+    ParallelMatmulMerging(),
     MatmulAddFusion(),
     GemmTransposeFusion(),
     ConstantToInitializer(),
@@ -115,5 +122,6 @@ standard = Pipeline(
     UnusedOutputRemoval(),
     UnusedInitializerRemoval(),
     UnusedFunctionRemoval(),
+    ConstantFolding(price=1 << 14),
     description="What every model gains from, in portable ONNX.",
 )
