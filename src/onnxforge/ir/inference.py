@@ -17,6 +17,7 @@ from onnx import TensorProto, TypeProto, helper
 
 from onnxforge import shapes
 from onnxforge.errors import OnnxForgeError
+from onnxforge.ir.demands import minimums
 from onnxforge.shapes import DimLike, KnownInput, ShapeValue
 from onnxforge.storage import from_array
 
@@ -63,6 +64,7 @@ class Inference:
         if value.known is None:
             if self._types is None:
                 self._types = self._infer_model()
+                self._demand()
             self._infer(value)
         return value.known or _NOTHING
 
@@ -70,7 +72,7 @@ class Inference:
         """Let what is known of *old* hold of *new*, where inferring *new* tells less."""
         if self._types is None or new in self._types or new.known is not None:
             return
-        known = old.known or self._inherited.get(old) or _of(self._types.get(old))
+        known = old.known or self._inherited.get(old) or self._of(self._types.get(old))
         if known.type is not None:
             self._inherited[new] = known
 
@@ -92,12 +94,22 @@ class Inference:
                 for output in node.outputs:
                     if output.known is None and output not in self._types:
                         continue
-                    known = output.known or _of(self._types.get(output))
+                    known = output.known or self._of(self._types.get(output))
                     if not _is_complete(known.type):
                         self._types.pop(output, None)
                         self._inherited[output] = known
                         output.known = None
                         pending.append(output)
+
+    def _demand(self) -> None:
+        """Learn, once for a model, how small sizes can be; what is known so far did without."""
+        if self._model.minimums is None:
+            self._model.minimums = {}
+            self._model.minimums = minimums(self._model.graph)
+            if self._model.minimums:
+                for graph in self._model.graphs():
+                    for value in graph.values.values():
+                        value.known = None
 
     def _infer_model(self) -> dict[Value, TypeProto]:
         model = self._model
@@ -147,7 +159,7 @@ class Inference:
         """What is known of an input or an initializer."""
         tensor = value.initializer
         if tensor is None or value.is_input:
-            return self._named(_of((self._types or {}).get(value)))
+            return self._named(self._of((self._types or {}).get(value)))
         dims = tuple(tensor.dims)
         type = shapes.tensor_type(tensor.data_type, dims)
         return Known(dims, tensor.data_type, _contents(value), type)
@@ -194,7 +206,7 @@ class Inference:
 
     def _forward(self, node: Node, types: list[TypeProto | None]) -> None:
         """Combine what ONNX infers about a node's outputs with what symbols tell."""
-        known = [_of(type) for type in types]
+        known = [self._of(type) for type in types]
         if node.domain or node.has_references:
             pass
         elif node.op_type == "Constant":
@@ -212,16 +224,16 @@ class Inference:
             inherited = self._inherited.pop(output, None)
             output.known = self._named(each if inherited is None else _completed(each, inherited))
 
+    def _of(self, type: TypeProto | None) -> Known:
+        shape = shapes.shape_of(type, self._model.minimums)
+        return Known(shape, shapes.dtype_of(type), None, type)
+
     def _named(self, known: Known) -> Known:
         """What is known, and a symbol for each size that is not, so that it equals itself."""
         if known.shape is None or None not in known.shape:
             return known
         sizes = (shapes.unnamed(next(self._unnamed)) if s is None else s for s in known.shape)
         return replace(known, shape=tuple(sizes))
-
-
-def _of(type: TypeProto | None) -> Known:
-    return Known(shapes.shape_of(type), shapes.dtype_of(type), None, type)
 
 
 def _by_value(graph: Graph, types: Mapping[str, TypeProto]) -> dict[Value, TypeProto]:

@@ -31,6 +31,8 @@ class Model:
     `proto` is the only copy of it.  Large payloads are not in it: their tensors say where on disk
     the bytes are, as external data; `to_proto` gives a copy that holds them.  Everything else here
     is a view, built when first asked for.  `report` says what `onnxforge.optimize` did to it.
+    `minimums` are the sizes that symbols do not fall below, or the model as it came would fail;
+    inference finds them.
 
     `checker`, if set, is asked before every replacement and may refuse it, and `admits` is asked
     about nodes that are to come in by one.  `running` is the
@@ -42,6 +44,7 @@ class Model:
         self.proto = proto
         self.path = Path(path).absolute() if path is not None else None
         self.names: set[str] = set()
+        self.minimums: dict[str, int] | None = None
         self.checker: Callable[[Value, Value], bool] | None = None
         self.admits: Callable[[Node], bool] | None = None
         self.running: str | None = None

@@ -89,10 +89,10 @@ def _sure(call: Call, target: Shape, source: Shape | None, sizes: list[DimLike])
             answers.append(True)
         elif not at_least(size, 0):
             answers.append(False)
-        elif literal:
-            answers.append(True)
+        elif literal or (source is not None and axis >= len(source)):
+            answers.append(True)  # or there is nothing to copy
         else:
-            copied = source[axis] if source is not None and axis < len(source) else None
+            copied = source[axis] if source is not None else None
             vanishes = copied is not None and exact_quotient(copied, size) is not None
             elements = total(source) if source is not None else None
             empty = elements is not None and exact_quotient(elements, size) is not None

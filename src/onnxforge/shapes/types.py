@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnx import TensorProto, TypeProto
@@ -15,16 +15,16 @@ from onnxforge.shapes.dims import Dim, DimLike, Known, Shape, broadcast, dim, ma
 EXPRESSION = "\0"
 
 
-def shape_of(type: TypeProto | None) -> Shape | None:
+def shape_of(type: TypeProto | None, minimums: Mapping[str, int] | None = None) -> Shape | None:
     """The shape of a dense or sparse tensor, or None where the rank is unknown.
 
-    A `dim_param` becomes the symbol of its name, so the type must come from where equal names
+    A `dim_param` becomes the symbol of its name, with that of the *minimums*, so the type must come from where equal names
     mean equal sizes: declared graph inputs, or what `infer_model` and `infer_node` answer.
     """
     tensor = _tensor(type)
     if tensor is None or not tensor.HasField("shape"):
         return None
-    return tuple(map(_size, tensor.shape.dim))
+    return tuple(_size(entry, minimums or {}) for entry in tensor.shape.dim)
 
 
 def dtype_of(type: TypeProto | None) -> int | None:
@@ -38,7 +38,8 @@ def tensor_type(
 ) -> TypeProto:
     """The tensor type of these elements and sizes, either of them None where unknown.
 
-    `shape_of` gives the very same sizes back, but for those that have no name.  For a model that people read, *readable* writes
+    `shape_of` gives the very same sizes back if it is told the minimums, but for those that have
+    no name.  For a model that people read, *readable* writes
     an expression such as `2*N` as a `dim_param` of that text, which then is a mere name.
     """
     type = TypeProto()
@@ -96,7 +97,7 @@ def _tensor(type: TypeProto | None) -> TypeProto.Tensor | TypeProto.SparseTensor
     return type.sparse_tensor_type if type is not None and kind == "sparse_tensor_type" else None
 
 
-def _size(entry: Any) -> DimLike:
+def _size(entry: Any, minimums: Mapping[str, int]) -> DimLike:
     kind = entry.WhichOneof("value")
     if kind == "dim_value":
         # Some exporters write -1 for an unknown size.
@@ -104,14 +105,18 @@ def _size(entry: Any) -> DimLike:
     if kind is None or not entry.dim_param:
         return None
     name: str = entry.dim_param
-    return _decode(json.loads(name[1:])) if name.startswith(EXPRESSION) else dim(name)
+    return (
+        _decode(json.loads(name[1:]))
+        if name.startswith(EXPRESSION)
+        else dim(name, minimums.get(name, 0))
+    )
 
 
 def _text(size: Dim) -> str:
     ((monomial, number), *more) = size.terms
     if number == len(monomial) == 1 and not more:
         atom = monomial[0]
-        if atom.kind == "symbol" and atom.minimum == 0:
+        if atom.kind == "symbol":
             return atom.name
     return EXPRESSION + json.dumps(_encode(size), separators=(",", ":"))
 

@@ -1,0 +1,61 @@
+"""Sizes that cannot be small, or the model would fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from onnxforge.shapes import Dim, DimLike
+
+if TYPE_CHECKING:
+    from onnxforge.ir.graph import Graph
+    from onnxforge.ir.node import Node
+
+
+def minimums(graph: Graph) -> dict[str, int]:
+    """The least size of each symbol that has to be more than 0, in every run that succeeds.
+
+    Beside a -1 in the target of a Reshape no size may be 0, nor may one of which 0 would say to
+    copy what is not there; and a dimension has the elements that a Gather takes by constant
+    indices.
+    """
+    found: dict[str, int] = {}
+    for node in graph.calls("Gather", "Reshape"):
+        if not node.domain and node.output.is_used:
+            demands = _of_gather(node) if node.op_type == "Gather" else _of_reshape(node)
+            for size, least in demands:
+                for symbol, low in _symbols(size, least):
+                    found[symbol] = max(low, found.get(symbol, 1))
+    return found
+
+
+def _of_reshape(node: Node) -> Iterator[tuple[DimLike, int]]:
+    data, target, after = node.input(0), node.input(1), node.output.shape
+    contents = target.contents if target is not None else None
+    if data is None or contents is None or after is None:
+        return
+    inferred, literal = -1 in contents.elements, node.attribute("allowzero")
+    for axis, (size, result) in enumerate(zip(contents.elements, after, strict=True)):
+        if inferred and size != -1:
+            yield (size if literal else result), 1
+        elif not literal and data.rank is not None and axis >= data.rank:
+            yield size, 1
+
+
+def _of_gather(node: Node) -> Iterator[tuple[DimLike, int]]:
+    data, indices = node.input(0), node.input(1)
+    if data is None or not data.shape or indices is None or indices.contents is None:
+        return
+    size = data.shape[(node.attribute("axis") or 0) % len(data.shape)]
+    for index in indices.contents.elements:
+        if isinstance(index, int):
+            yield size, index + 1 if index >= 0 else -index
+
+
+def _symbols(size: DimLike, least: int) -> Iterator[tuple[str, int]]:
+    """The symbols that are at least something where a product of them is at least *least*."""
+    if isinstance(size, Dim) and len(size.terms) == 1 and least > 0:
+        ((monomial, number),) = size.terms
+        if number > 0 and all(atom.kind == "symbol" for atom in monomial):
+            for atom in monomial:
+                yield atom.name, -(-least // number) if len(monomial) == 1 else 1
