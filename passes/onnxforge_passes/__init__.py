@@ -122,6 +122,6 @@ standard = Pipeline(
     UnusedOutputRemoval(),
     UnusedInitializerRemoval(),
     UnusedFunctionRemoval(),
-    ConstantFolding(price=1 << 14),
+    ConstantFolding(price=1 << 15),
     description="What every model gains from, in portable ONNX.",
 )

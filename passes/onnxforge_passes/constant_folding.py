@@ -15,6 +15,9 @@ from .minimum_cut import SINK, SOURCE, Network
 from .numpy_kernels import Array
 
 _BATCH_BYTES = 1 << 28
+_LOWEST_PRICE = 1 << 8
+# What an initializer takes besides its name and its data, at most.
+_OVERHEAD = 48
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,15 @@ class ConstantFolding(Pass):
     constants may grow on the way to a small one, but a weight stored in float16, or expanded from
     one number, stays as it is.  Constants of up to `allowance` bytes weigh nothing.  No array of
     more than `max_bytes` is ever computed, even in passing.
+
+    With a `price`, the file may grow by up to so many bytes for each node that goes, if that is
+    paid for: in all by no more than the run has saved before.  A run on what comes of it saves
+    nothing, and so adds nothing.  Weights are not cast to a wider type at any price.
     """
 
     allowance: int = 1 << 10
     max_bytes: int = 1 << 29
+    price: int = 0
 
     def run(self, graph: Graph) -> int:
         """Fold what pays; return how many values became constants."""
@@ -40,7 +48,7 @@ class ConstantFolding(Pass):
         region = Region(graph, self.max_bytes)
         made: dict[Value, Value] = {}
         while True:
-            wanted = self._frontier(region)
+            wanted = _frontier(region, self._kept(region))
             missing = [value for value in wanted if value not in made]
             for batch in _batches(region, missing):
                 arrays = _evaluated(region, batch)
@@ -55,34 +63,33 @@ class ConstantFolding(Pass):
         graph.sweep(made.values())
         return changes
 
-    def _frontier(self, region: Region) -> list[Value]:
-        """The values to make constants of, in order."""
-        kept = self._kept(region)
-        gone = [node for node in region.nodes if node not in kept]
-        folded = dict.fromkeys(gone)
-        return [
-            value
-            for value in region.values
-            if (value.producer in folded or value.producer not in region.nodes)
-            and (any(reader not in folded for reader in value.consumers) or value.is_output)
-            and not _stays(value)
-        ]
-
     def _kept(self, region: Region) -> set[object]:
-        """The nodes that stay, because a graph returns what they compute or the file would grow.
+        """The nodes that stay, because a graph returns what they compute or the file would grow."""
+        returned: set[object] = {n for n in region.nodes if any(map(_stays, n.outputs))}
+        kept = self._cut(region, returned)
+        growing = [node for node in region.nodes if node in kept and node not in returned]
+        if growing and self.price:
+            stored = returned.union(node for node in growing if _widens(region, node))
+            saved, price = region.graph.model.saved, self.price
+            while price >= _LOWEST_PRICE:
+                fewer = self._cut(region, stored, price)
+                if _growth(region, fewer) <= saved:
+                    return fewer
+                price //= 2
+        for node in growing:
+            region.graph.decline(f"{node.op_type}: its result is larger than what it frees")
+        return kept
+
+    def _cut(self, region: Region, kept: set[object], price: int = 0) -> set[object]:
+        """The nodes that stay, besides those *kept* anyway, so that the file is smallest.
 
         A minimum cut: the nodes on the source's side go.  What is cut through, and so paid for, are
         values that nodes which go leave to nodes which stay, constants that are still needed, and
-        the bytes of the nodes that stay themselves.
+        the bytes of the nodes that stay themselves, with the *price* of each.
         """
-        kept: set[object] = {node for node in region.nodes if any(map(_stays, node.outputs))}
         network = Network()
         touched: dict[Node, None] = {}
-        constants: dict[Value, None] = {}
-        for node in region.nodes:
-            for value in node.inputs:
-                if value is not None and not region.knows(value) and value.is_constant:
-                    constants[value] = None
+        constants = _constants(region)
         for value in (*region.values, *constants):
             # What is freed counts in full, or many small constants would weigh nothing against one.
             weight = region.nbytes(value) - (0 if value in constants else self.allowance)
@@ -97,16 +104,48 @@ class ConstantFolding(Pass):
                 network.connect(value, end)
             touched.update((node, None) for node in (producer, *ends) if isinstance(node, Node))
         for node in touched:
-            network.connect(SOURCE, node, node.proto.ByteSize() + 1)
+            network.connect(SOURCE, node, node.proto.ByteSize() + 1 + price)
             if node in kept:
                 network.connect(node, SINK)
-        if touched:
-            side = network.sink_side()
-            growing = [node for node in touched if node in side and node not in kept]
-            for node in growing:
-                region.graph.decline(f"{node.op_type}: its result is larger than what it frees")
-            kept.update(growing)
-        return kept
+        if not touched:
+            return kept
+        side = network.sink_side()
+        return kept.union(node for node in touched if node in side)
+
+
+def _constants(region: Region) -> dict[Value, None]:
+    """The constants that nodes of the region read."""
+    read = (value for node in region.nodes for value in node.inputs if value is not None)
+    return {value: None for value in read if not region.knows(value) and value.is_constant}
+
+
+def _frontier(region: Region, kept: set[object]) -> list[Value]:
+    """The values to make constants of, in order, if the nodes *kept* stay and the others go."""
+    folded = dict.fromkeys(node for node in region.nodes if node not in kept)
+    return [
+        value
+        for value in region.values
+        if (value.producer in folded or value.producer not in region.nodes)
+        and (any(reader not in folded for reader in value.consumers) or value.is_output)
+        and not _stays(value)
+    ]
+
+
+def _growth(region: Region, kept: set[object]) -> int:
+    """By how many bytes the file grows, at most, if the nodes *kept* stay and the others go."""
+    added = sum(region.nbytes(v) + len(v.name) + _OVERHEAD for v in _frontier(region, kept))
+    folded = dict.fromkeys(node for node in region.nodes if node not in kept)
+    freed: int = sum(node.proto.ByteSize() for node in folded)
+    for value in _constants(region):
+        if not value.is_output and value.consumers.keys() <= folded.keys():
+            freed += region.nbytes(value)
+    return added - freed
+
+
+def _widens(region: Region, node: Node) -> bool:
+    """Whether a node is a Cast to a type that takes more room."""
+    source = node.inputs[0] if node.op_type == "Cast" and not node.domain else None
+    return source is not None and region.nbytes(source) < region.nbytes(node.output)
 
 
 def _stays(value: Value) -> bool:

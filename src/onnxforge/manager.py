@@ -64,6 +64,7 @@ class PassManager:
         model.checker = self.checker
         model.admits = self._admission(model)
         model.provenance = self.provenance
+        model.nbytes_before = model.nbytes
         try:
             for number in range(1, self.max_rounds + 1):
                 model.infer_anew()
@@ -77,6 +78,7 @@ class PassManager:
             model.admits = None
             model.running = None
             model.provenance = False
+            model.nbytes_before = None
         model.commit()
         report.nodes = _count(model)
         return report

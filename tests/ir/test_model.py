@@ -302,3 +302,15 @@ def test_metadata_of_every_kind_is_left_alone() -> None:
     assert (after.graph.doc_string, after.doc_string, after.model_version) == ("doc", "doc", 7)
     assert after.graph.metadata_props == proto.graph.metadata_props
     assert after.metadata_props == proto.metadata_props
+
+
+@pytest.mark.parametrize("external_data", [False, True])
+def test_the_size_of_a_model_counts_its_payloads_wherever_they_are(
+    tmp_path: Path, external_data: bool
+) -> None:
+    text = "g (float[300] x) => (float[300] y) <float[300] w, float[300] v> { y = Add(x, w) }"
+    Model(model(text)).save(tmp_path / "m.onnx", external_data=external_data)
+    subject = Model.load(tmp_path / "m.onnx")
+    whole = sum(each.stat().st_size for each in tmp_path.iterdir())
+    assert abs(subject.nbytes - whole) < 200
+    assert subject.saved == 0

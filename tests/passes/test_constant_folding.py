@@ -8,6 +8,7 @@ from onnxforge import Model, PassManager
 from onnxforge.storage import from_array
 from onnxforge.testing import check, model
 from onnxforge_passes.constant_folding import ConstantFolding
+from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
 
 
 def folded(proto: ModelProto, **options: int) -> Model:
@@ -851,3 +852,51 @@ def test_many_small_chains_need_no_session(monkeypatch: pytest.MonkeyPatch) -> N
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     result = folded(proto)
     assert {node.op_type for node in result.graph} == {"Reshape", "Sum"}
+
+
+SPENDING = """
+g (float[1,64] x) => (float[64,64] y) <float[64,64] unused, float[64,1] column, float[1,64] row> {{
+    {extra}
+    big = Add(column, row)
+    y = Mul(big, x)
+}}
+"""
+
+
+def spent(price: int) -> list[str]:
+    """The operators left of a model whose result of 16 KiB takes 512 bytes of constants."""
+    subject = Model(model(SPENDING.format(extra="")))
+    passes = [UnusedInitializerRemoval(), ConstantFolding(price=price)]
+    PassManager(passes).run(subject)
+    again = Model(subject.to_proto())
+    assert PassManager(passes).run(again).changes == 0
+    return [node.op_type for node in again.graph]
+
+
+def test_what_a_run_has_saved_pays_for_a_file_that_grows() -> None:
+    assert spent(price=1 << 15) == ["Mul"]
+
+
+@pytest.mark.parametrize("price", [0, 1 << 13])
+def test_no_more_is_spent_on_a_node_than_its_price(price: int) -> None:
+    assert spent(price) == ["Add", "Mul"]
+
+
+def test_what_was_not_saved_is_not_spent() -> None:
+    text = SPENDING.format(extra="z = Neg(unused)").replace("=> (", "=> (float[64,64] z, ")
+    subject = Model(model(text))
+    PassManager([UnusedInitializerRemoval(), ConstantFolding(price=1 << 15)]).run(subject)
+    assert [node.op_type for node in subject.graph] == ["Neg", "Add", "Mul"]
+
+
+def test_weights_are_not_cast_to_a_wider_type_at_any_price() -> None:
+    text = """
+    g (float[1,64] x) => (float[64,64] y) <float[64,64] unused, float16[64,64] half> {
+        whole = Cast<to = 1>(half)
+        turned = Transpose(whole)
+        y = Mul(turned, x)
+    }
+    """
+    subject = Model(model(text))
+    PassManager([UnusedInitializerRemoval(), ConstantFolding(price=1 << 15)]).run(subject)
+    assert [node.op_type for node in subject.graph] == ["Cast", "Transpose", "Mul"]

@@ -35,20 +35,22 @@ class Model:
     inference finds them.
 
     `checker`, if set, is asked before every replacement and may refuse it, and `admits` is asked
-    about nodes that are to come in by one.  `running` is the
-    name of the pass at work; with `provenance` it is written into the metadata of every node the
-    pass makes or changes.  `declined` counts why passes left things alone.
+    about nodes that are to come in by one.  `running` is the name of the pass at work; with
+    `provenance` it is written into the metadata of every node the pass makes or changes.
+    `nbytes_before` is how large the model was when the run at work began.  `declined` counts why
+    passes left things alone.
     """
 
     def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:
         self.proto = proto
         self.path = Path(path).absolute() if path is not None else None
-        self.names: set[str] = set()
         self.minimums: dict[str, int] | None = None
+        self.names: set[str] = set()
         self.checker: Callable[[Value, Value], bool] | None = None
         self.admits: Callable[[Node], bool] | None = None
         self.running: str | None = None
         self.provenance = False
+        self.nbytes_before: int | None = None
         self.edits = 0
         self.declined: Counter[str] = Counter()
         self.report: Report | None = None
@@ -77,6 +79,16 @@ class Model:
         model = cls(storage.skeleton_from_bytes(data))
         model._original = data
         return model
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the model is as it stands, payloads included; counted at every call."""
+        return storage.model_nbytes(self.settle())
+
+    @property
+    def saved(self) -> int:
+        """How many bytes less the model is than when the run at work began; 0 outside of one."""
+        return self.nbytes_before - self.nbytes if self.nbytes_before is not None else 0
 
     @property
     def folder(self) -> Path | None:

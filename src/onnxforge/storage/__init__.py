@@ -9,6 +9,7 @@ from onnxforge.storage.span import Span, is_external, is_parked
 from onnxforge.storage.tensors import (
     dtype_of,
     from_array,
+    model_nbytes,
     nbytes,
     shape_of,
     tensors,
@@ -25,6 +26,7 @@ __all__ = [
     "is_parked",
     "load_skeleton",
     "materialize",
+    "model_nbytes",
     "nbytes",
     "save",
     "shape_of",

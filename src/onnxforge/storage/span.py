@@ -68,12 +68,7 @@ class Span:
         if parked and entries.get("checksum", stamp(status)) != stamp(status):
             why = "it changed since the model was loaded; load the model again"
             raise _unreadable(tensor, location, why)
-        length = _number(tensor, entries, "length", -1)
-        if length < 0:
-            # Here, as arrays are read by way of spans.
-            from onnxforge.storage.tensors import nbytes
-
-            length = nbytes(tensor)
+        length = payload(tensor)
         if offset + length > status.st_size:
             why = f"bytes {offset} to {offset + length} are wanted, and it ends at {status.st_size}"
             raise _unreadable(tensor, location, why)
@@ -117,6 +112,19 @@ class Span:
         entries = [("location", self.path), *(reversed(numbers) if explicit else numbers)]
         for key, value in [*entries, *([("checksum", stamp)] if stamp else [])]:
             tensor.external_data.add(key=key, value=value)
+
+
+def payload(tensor: TensorProto) -> int:
+    """How many bytes of *tensor* are elsewhere: in a file of its own, or parked."""
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return 0
+    length = _number(tensor, _entries(tensor), "length", -1)
+    if length < 0:
+        # Here, as arrays are read by way of spans.
+        from onnxforge.storage.tensors import nbytes
+
+        length = nbytes(tensor)
+    return length
 
 
 def is_parked(tensor: TensorProto) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,9 +18,9 @@ from onnx import (
     numpy_helper,
 )
 
-from onnxforge.errors import InvalidModelError
+from onnxforge.errors import ExternalDataError, InvalidModelError
 from onnxforge.storage.scratch import Scratch
-from onnxforge.storage.span import Span
+from onnxforge.storage.span import Span, payload
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -167,6 +168,19 @@ def tensors(model: ModelProto, *, initializers: bool = False) -> Iterator[Tensor
                 if attribute.HasField("sparse_tensor"):
                     yield from _parts([attribute.sparse_tensor])
                 yield from _parts(attribute.sparse_tensors)
+
+
+def model_nbytes(model: ModelProto) -> int:
+    """How many bytes *model* is, its payloads included, wherever they are.
+
+    What does not say how large it is counts nothing: who reads it will complain.
+    """
+    size = model.ByteSize()
+    for tensor in tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            with suppress(InvalidModelError, ExternalDataError):
+                size += payload(tensor) - sum(entry.ByteSize() for entry in tensor.external_data)
+    return size
 
 
 def _parts(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
