@@ -249,6 +249,13 @@ def test_one_node_keeps_expressions():
         (("Gelu", {}), [(N, 4)], (N, 4)),
         (("SkipLayerNormalization", {}), [(N, 2, 4), (N, 2, 4), (4,)], (N, 2, 4)),
         (("MatMulNBits", {"N": 7, "K": 4, "bits": 4, "block_size": 16}), [(N, 4)], (N, 7)),
+        (("MultiHeadAttention", {"num_heads": 2}), [(N, 3, 8)] * 2 + [(N, 3, 6)], (N, 3, 6)),
+        (
+            ("MultiHeadAttention", {"num_heads": 2}),
+            [(N, 3, 8), (N, 2, 5, 4), (N, 2, 5, 7)],
+            (N, 3, 14),
+        ),
+        (("Attention", {"num_heads": 2}), [(N, 3, 5), (5, 24), (24,)], (N, 3, 8)),
         (("QLinearAdd", {}), [(N, 4), (), (), (1, 4)], (N, 4)),
     ],
 )

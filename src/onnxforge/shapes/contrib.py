@@ -70,6 +70,29 @@ def _matmul_n_bits(node: NodeProto, inputs: Types) -> Types:
     return [tensor_type(dtype_of(inputs[0]), (*shape[:-1], columns[0]))]
 
 
+def _multi_head_attention(_: NodeProto, inputs: Types) -> Types:
+    q, v = shape_of(inputs[0]), shape_of(inputs[2] if len(inputs) > 2 else None)
+    if q is None or len(q) != 3 or v is None:
+        return []
+    if len(v) == 4:  # heads apart
+        heads, size = v[1], v[3]
+        width = None if heads is None or size is None else heads * size
+    else:
+        width = v[2]
+    return [tensor_type(dtype_of(inputs[0]), (*q[:2], width))]
+
+
+def _packed_attention(node: NodeProto, inputs: Types) -> Types:
+    x, weights = shape_of(inputs[0]), shape_of(inputs[1])
+    widths = [a.ints for a in node.attribute if a.name == "qkv_hidden_sizes"]
+    if x is None or len(x) != 3:
+        return []
+    width = widths[0][2] if widths else None
+    if not widths and weights is not None and isinstance(weights[-1], int):
+        width = weights[-1] // 3
+    return [tensor_type(dtype_of(inputs[0]), (*x[:2], width))]
+
+
 def _quantized_binary(_: NodeProto, inputs: Types) -> Types:
     left, right = shape_of(inputs[0]), shape_of(inputs[3] if len(inputs) > 3 else None)
     if left is None or right is None:
@@ -97,11 +120,13 @@ for _op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
     register(MICROSOFT, _op_type, _skip_normalization)
 for _domain in ("", MICROSOFT):
     register(_domain, "SimplifiedLayerNormalization", _like_first)
+register(MICROSOFT, "Attention", _packed_attention)
 register(MICROSOFT, "FusedConv", _fused_conv)
 register(MICROSOFT, "FusedGemm", _fused_gemm)
 register(MICROSOFT, "FusedMatMul", _fused_matmul)
 register(MICROSOFT, "MatMulIntegerToFloat", _quantized_matmul)
 register(MICROSOFT, "MatMulNBits", _matmul_n_bits)
+register(MICROSOFT, "MultiHeadAttention", _multi_head_attention)
 register(MICROSOFT, "QLinearAdd", _quantized_binary)
 register(MICROSOFT, "QLinearMul", _quantized_binary)
 register(MICROSOFT, "QuantizeLinear", _quantize)
