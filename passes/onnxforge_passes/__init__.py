@@ -18,6 +18,7 @@ from onnxforge_passes.conv_arithmetic_fusion import ConvArithmeticFusion
 from onnxforge_passes.conv_batch_norm_fusion import ConvBatchNormFusion
 from onnxforge_passes.conv_input_fusion import ConvInputFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
+from onnxforge_passes.division_fusion import DivisionFusion
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
 from onnxforge_passes.elements_to_split import ElementsToSplit
 from onnxforge_passes.expand_elimination import ExpandElimination
@@ -43,6 +44,7 @@ from onnxforge_passes.pad_fusion import PadFusion
 from onnxforge_passes.parallel_conv_merging import ParallelConvMerging
 from onnxforge_passes.parallel_matmul_merging import ParallelMatmulMerging
 from onnxforge_passes.reduction_fusion import ReductionFusion
+from onnxforge_passes.repetition_fusion import RepetitionFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
 from onnxforge_passes.sequence_elimination import SequenceElimination
@@ -104,6 +106,8 @@ standard = Pipeline(
     LayerNormalizationFusion(),
     RmsNormalizationFusion(),
     NormalizationAffineFusion(),
+    DivisionFusion(),
+    RepetitionFusion(),
     PadFusion(),
     ConvBatchNormFusion(),
     ConvArithmeticFusion(),

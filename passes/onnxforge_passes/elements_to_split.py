@@ -22,14 +22,16 @@ class ElementsToSplit(Pass):
     A Transpose ahead of it is done without the dimension.
     """
 
+    operators = ("Gather", "Split")
+
     def run(self, graph: Graph) -> int:
         """Write the Splits; return how many."""
         changes = 0
-        for node in graph:
+        for node in graph.calls("Gather", "Split"):
             data = node.input(0)
-            if node.op_type not in ("Gather", "Split") or node.domain or data is None:
+            if node.domain or data is None or not data.rank:
                 continue
-            if not data.rank or data.is_output or node.has_references:
+            if data.is_output or node.has_references:
                 continue
             axis = node.attribute("axis") % data.rank
             elements = (_of_split if node.op_type == "Split" else _of_gathers)(node, data, axis)

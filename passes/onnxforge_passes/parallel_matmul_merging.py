@@ -30,11 +30,13 @@ class ParallelMatmulMerging(Pass):
     each with an activation.
     """
 
+    operators = ("Gemm", "MatMul")
+
     def run(self, graph: Graph) -> int:
         """Merge them; return how many products there are for it."""
         groups: dict[tuple[Any, ...], list[_Product]] = {}
-        for node in graph:
-            if node.op_type in ("Gemm", "MatMul") and (found := _product(node)) is not None:
+        for node in graph.calls("Gemm", "MatMul"):
+            if (found := _product(node)) is not None:
                 key = (found.x, node.op_type, found.is_turned, found.W.dtype)
                 groups.setdefault(key, []).append(found)
         return sum(_merge(graph, group) for group in groups.values() if len(group) > 1)

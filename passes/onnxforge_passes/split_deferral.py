@@ -22,9 +22,11 @@ class SplitDeferral(Pass):
     differ in one dimension at most: as queries, keys and values, computed at once, become heads.
     """
 
+    operators = ("Split",)
+
     def run(self, graph: Graph) -> int:
         """Defer the Splits; return how many times."""
-        work = deque(node for node in graph if node.op_type == "Split" and not node.domain)
+        work = deque(node for node in graph.calls("Split") if not node.domain)
         changes = 0
         while work:
             split = work.popleft()
