@@ -13,13 +13,20 @@ class Tally:
 
     `unchecked` counts the reasons why edits could not be checked; `refused` tells of each edit
     that was found wrong and undone.  `error` is the largest difference among those that passed,
-    relative to the size of the values.
+    relative to the size of the values.  `sampled` edits were not checked themselves: they differ
+    in names and weights alone from one that was.
     """
 
     checked: int = 0
     unchecked: Counter[str] = field(default_factory=Counter)
     refused: tuple[str, ...] = ()
     error: float = 0.0
+    sampled: int = 0
+
+    @property
+    def edits(self) -> int:
+        """How many edits there were."""
+        return self.checked + self.sampled + self.unchecked.total() + len(self.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +139,15 @@ class Report:
         lines = [f"{'pass':36}{'changes':>8}{'nodes':>8}{'time':>13}{'checked':>10}{'error':>10}"]
         for step in self.by_pass():
             tally = step.tally
-            tried = tally.checked + tally.unchecked.total() + len(tally.refused)
             lines.append(
                 f"{step.name:36}{step.changes:8}{step.nodes:8}{step.seconds * 1e3:10.1f} ms"
-                f"{f'{tally.checked}/{tried}' if tried else '-':>10}"
+                f"{f'{tally.checked}/{tally.edits}' if tally.edits else '-':>10}"
                 f"{f'{tally.error:.1e}' if tally.checked else '-':>10}"
             )
             lines += [f"  REFUSED {refusal}" for refusal in tally.refused]
             lines += [f"  left {n} alone: {reason}" for reason, n in step.declined.items()]
+            if tally.sampled:
+                lines.append(f"  {tally.sampled} taken for right, as one that differs in names was")
             lines += [f"  {n} not checked: {reason}" for reason, n in tally.unchecked.items()]
         if not self.settled:
             lines.append("stopped at the bound on rounds: another run may find more")
@@ -157,6 +165,7 @@ def _sum(a: Step, b: Step) -> Step:
         a.tally.unchecked + b.tally.unchecked,
         a.tally.refused + b.tally.refused,
         max(a.tally.error, b.tally.error),
+        a.tally.sampled + b.tally.sampled,
     )
     return Step(
         a.name, b.round, a.changes + b.changes, b.nodes, a.seconds + b.seconds, b.declined, tally

@@ -210,24 +210,98 @@ def test_a_reshape_to_the_shape_a_value_has_is_nothing():
     assert report.steps[0].tally.checked == 1
 
 
-def test_edits_beyond_the_budget_are_sampled_and_counted_as_unchecked():
-    text = "g (float[N] x) => (float[N] y) { " + " ".join(
-        f"a{i} = Identity({f'a{i - 1}' if i else 'x'})" for i in range(40)
+def chain(count: int, node: str = "Identity({})") -> Model:
+    nodes = (f"a{i} = " + node.format(f"a{i - 1}" if i else "x") for i in range(count))
+    return model(
+        f"g (float[N,4] x) => (float[N,4] y) {{ {' '.join(nodes)} y = Neg(a{count - 1}) }}"
     )
-    subject = model(text + " y = Neg(a39) }")
+
+
+def test_of_edits_that_are_alike_the_first_is_checked_and_some_of_the_rest():
+    subject = chain(40)
+    identity = rewriting("Identity", lambda _, node: node.inputs[0])
+    _, report = run(subject, identity, every=10)
+    tally = report.steps[0].tally
+    assert ops(subject) == ["Neg"]
+    assert (tally.checked, tally.sampled, tally.edits) == (4, 36, 40)
+    assert not tally.unchecked
+    assert "4/40" in str(report)
+    assert "36 taken for right" in str(report)
+
+
+def test_what_cannot_be_checked_stands_for_its_like():
+    subject = chain(8, "com.example.Custom({})")
+    _, report = run(subject, rewriting("Custom", lambda _, node: node.inputs[0]), every=100)
+    reason = "com.example::Custom is not known to be deterministic"
+    assert report.steps[0].tally.unchecked == {reason: 8}
+
+
+def test_edits_of_many_kinds_are_sampled_beyond_the_budget_and_counted_as_unchecked():
+    nodes = " ".join(f"a{i} = Relu(x{i}) b{i} = Identity(a{i}) y{i} = Neg(b{i})" for i in range(40))
+    ins = ", ".join(f"float[N,{i + 1}] x{i}" for i in range(40))
+    outs = ", ".join(f"float[N,{i + 1}] y{i}" for i in range(40))
+    subject = model(f"g ({ins}) => ({outs}) {{ {nodes} }}")
     identity = rewriting("Identity", lambda _, node: node.inputs[0])
     _, report = run(subject, identity, budget=5, every=10)
     tally = report.steps[0].tally
-    assert ops(subject) == ["Neg"]
     assert tally.checked == 5 + 4
-    assert tally.unchecked == {"only one edit in 10 is, after the first 5": 31}
+    assert tally.unchecked == {"only one kind in 10 is, after the first 5": 31}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "b = Mul(x, three)",  # another number
+        "b = Mul(z, two)",  # another shape
+        "b = Mul(two, x)",  # another order
+        "c = Relu(x) b = Mul(c, two)",  # checked further back
+    ],
+)
+def test_edits_that_differ_in_more_than_names_are_each_checked(second):
+    subject = model(
+        "g (float[N,4] x, float[4,N] z) => (float[N,4] y, float[N,4] w) "
+        f"<float two = {{2}}, float three = {{3}}> {{ a = Mul(x, two) {second} y = Neg(a) w = Neg(b) }}"
+    )
+    calls = []
+
+    def reverse(graph: Graph, node: Any) -> Value:
+        calls.append(node)
+        return graph.add_node("Mul", [node.inputs[1], node.inputs[0]]).output
+
+    _, report = run(subject, rewriting("Mul", reverse), every=100)
+    assert len(calls) == 2
+    tally = report.steps[0].tally
+    assert tally.checked + tally.sampled == 2
+    assert tally.checked == (1 if "Relu" in second else 2)
+
+
+def test_right_for_what_lies_further_back_is_not_right_for_all_of_its_like():
+    subject = model(
+        "g (float[N,4] x) => (float[N,4] y, float[N,4] z) "
+        "{ a = Sigmoid(x) b = Relu(a) y = Neg(b) c = Tanh(x) d = Relu(c) z = Neg(d) }"
+    )
+    _, report = run(subject, rewriting("Relu", lambda _, node: node.inputs[0]), every=100)
+    assert ops(subject) == ["Sigmoid", "Neg", "Tanh", "Relu", "Neg"]
+    assert report.steps[0].tally.checked == 1
+    assert len(report.refused) == 1
+
+
+def test_what_was_refused_is_neither_tried_nor_told_of_again():
+    subject = model("g (float[N,4] x) => (float[N,4] y) { a = Relu(x) b = Identity(a) y = Neg(b) }")
+    wrong = rewriting("Relu", lambda graph, node: graph.add_node("Abs", node.inputs).output)
+    right = rewriting("Identity", lambda _, node: node.inputs[0])
+    checker = EditChecker()
+    report = PassManager([wrong, right], checker=checker).run(subject)
+    assert max(step.round for step in report.steps) == 2
+    assert len(report.refused) == 1
+    assert len(checker.failures) == 1
+    assert ops(subject) == ["Relu", "Neg"]
 
 
 def test_taking_the_tally_starts_a_new_one():
-    checker = EditChecker(budget=1, every=100)
+    checker = EditChecker(every=1)
     subject = model("g (float[N] x) => (float[N] y) { a = Identity(x) y = Neg(a) }")
     values = subject.graph.values
-    assert checker(values["a"], values["x"])
     assert checker(values["a"], values["x"])
     assert (checker.take().checked, checker.take().checked) == (1, 0)
     assert checker(values["a"], values["x"])
@@ -262,15 +336,48 @@ def test_what_cannot_be_checked_is_let_through_and_counted_with_its_reason(text,
     assert report.steps[0].tally.unchecked == {reason: 1}
 
 
-def test_an_edit_to_the_body_of_a_function_has_no_types_and_is_unchecked():
+FUNCTION = (
+    '<domain: "com.example", opset_import: ["" : 20]> '
+    "F <alpha> (a, k) => (c) { b = LeakyRelu<alpha: float = @alpha>(a) d = Mul(b, k) c = Neg(d) }"
+)
+OUTER = (
+    '<domain: "com.example", opset_import: ["" : 20, "com.example" : 1]> '
+    "G (a, k) => (c) { b = com.example.F<alpha = 0.5>(a, k) c = Neg(b) }"
+)
+
+
+@pytest.mark.parametrize(
+    ("calls", "refused", "unchecked"),
+    [
+        ("y = com.example.F<alpha = 1.0>(x, two)", 0, ""),
+        ("y = com.example.F<alpha = 0.5>(x, two)", 1, ""),
+        ("y1 = com.example.F<alpha = 1.0>(x, two) y = com.example.F<alpha = 0.5>(y1, x)", 1, ""),
+        ("y = com.example.G(x, two)", 1, ""),
+        ("y = Neg(x)", 0, "the function is never called"),
+    ],
+)
+def test_an_edit_to_the_body_of_a_function_is_checked_as_it_is_called(calls, refused, unchecked):
     subject = model(
-        "g (float[4] x) => (float[4] y) { y = com.example.F(x) } "
-        '<domain: "com.example", opset_import: ["" : 20]> '
-        "F (a) => (c) { b = Identity(a) c = Neg(b) }"
+        f"g (float[N,4] x) => (float[N,4] y) <float two = {{2}}> {{ {calls} }} {FUNCTION} {OUTER}"
     )
-    _, report = run(subject, rewriting("Identity", lambda _, node: node.inputs[0]))
-    assert len(subject.functions[0]) == 1
-    assert report.steps[0].tally.unchecked.total() == 1
+    _, report = run(subject, rewriting("LeakyRelu", lambda _, node: node.inputs[0]))
+    tally = report.steps[0].tally
+    assert len(tally.refused) == refused
+    assert list(tally.unchecked) == [unchecked] * bool(unchecked)
+    assert tally.checked == (not refused and not unchecked)
+    assert len(subject.functions[0]) == 2 + bool(refused)
+
+
+def test_an_edit_within_a_branch_within_a_function_is_checked():
+    subject = model(
+        "g (float[4] x, bool p) => (float[4] y) { y = com.example.F(x, p) } "
+        '<domain: "com.example", opset_import: ["" : 20]> F (a, p) => (c) { c = If (p) '
+        "<then_branch = then () => (float[4] t) { r = Relu(a) s = Relu(r) t = Neg(s) }, "
+        "else_branch = other () => (float[4] u) { u = Neg(a) }> }"
+    )
+    wrong = rewriting("Relu", lambda _, node: node.inputs[0])
+    _, report = run(subject, wrong)
+    assert (report.steps[0].tally.checked, len(report.refused)) == (1, 1)
 
 
 def test_a_call_of_a_function_is_checked_against_its_body():

@@ -69,7 +69,7 @@ def inline(
         proto = graph.proto.node.add()
         proto.CopyFrom(node.proto)
         if body.operator is not None:
-            _bind(proto, defaults | dict(attributes or {}))
+            bind(proto, defaults | dict(attributes or {}))
         _rename(proto, names, lambda name: fresh(name) if name in taken else name)
         became.update(zip(node.outputs, graph.adopt(proto, before).outputs, strict=True))
     return [became.get(value, value) for value in body.outputs]
@@ -101,7 +101,7 @@ def _is_same(op_type: str, domain: str, version: int, other: int) -> bool:
     return one is not None and two is not None and one.since_version == two.since_version
 
 
-def _bind(node: NodeProto, given: Mapping[str, AttributeProto]) -> None:
+def bind(node: NodeProto, given: Mapping[str, AttributeProto]) -> None:
     """Put the call's attributes, or the function's defaults, in place of references to them."""
     protos = [node]
     while protos:

@@ -8,10 +8,11 @@ from onnxforge.testing.checks import assert_consistent, check
 from onnxforge.testing.texts import calls, model, names_of
 
 if TYPE_CHECKING:
-    from onnxforge.testing.soundness import assert_pass_is_sound, assert_sound_on
+    from onnxforge.testing.soundness import NeverFired, assert_pass_is_sound, assert_sound_on
     from onnxforge.testing.strategies import models
 
 __all__ = [
+    "NeverFired",
     "assert_consistent",
     "assert_pass_is_sound",
     "assert_sound_on",
@@ -29,7 +30,7 @@ def __getattr__(name: str) -> Any:
         from onnxforge.testing.strategies import models
 
         return models
-    if name in ("assert_pass_is_sound", "assert_sound_on"):
+    if name in ("NeverFired", "assert_pass_is_sound", "assert_sound_on"):
         from onnxforge.testing import soundness
 
         return getattr(soundness, name)

@@ -36,7 +36,7 @@ def check(
     expected = calls(proto) if after is None else "\n".join(lines(after))
     subject = Model(proto).copy()
     baseline = Baseline(subject)
-    checker = EditChecker()
+    checker = EditChecker(every=1)
     report = PassManager([each], checker=checker).run(subject)
     assert not report.refused, report.refused
     reasons = [reason for step in report.steps for reason in step.tally.unchecked]

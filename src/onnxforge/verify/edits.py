@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 
 from onnxforge import loops, storage
 from onnxforge.errors import OnnxForgeError
 from onnxforge.ir import Value
 from onnxforge.report import Tally
 
+from .calls import as_called
 from .failure import Failure
+from .likeness import likeness, weights
 from .region import cuts, obstacle
 from .sample import CannotSample
 from .trial import CannotRun, Outcome, Trial
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What is known of edits that are alike: how many came, and why the last was not checked.
+
+    They speak for others unless one of them was wrong, or right only for what lay further back.
+    """
+
+    count: int = 0
+    reason: str = ""
+    speaks_for_others: bool = False
 
 
 class EditChecker:
@@ -22,61 +37,107 @@ class EditChecker:
     Ask it as `checker(old, new)`, or set it as a model's `checker`, and `take` what came of it.
     The piece of graph between the two values and those they share is cut out, run before and after
     the edit on the same made-up inputs, and compared.  What cannot be checked is let through and
-    counted, with the reason.
+    counted, with the reason.  What was refused stays so without being asked or told of again.
 
-    To bound the cost, the first *budget* edits of a pass are all checked and one in *every* after
-    that; regions have up to *limit* nodes and read up to *max_bytes* of constants.
+    To bound the cost, of edits by one pass that differ in names and weights alone the first is
+    checked, and one in *every* after that.  So are the first *budget* kinds of edits of a pass, and
+    one in *every* further ones.  Regions have up to *limit* nodes and read up to *max_bytes* of
+    constants.
     """
 
     def __init__(
-        self, *, budget: int = 32, every: int = 16, limit: int = 64, max_bytes: int = 1 << 28
+        self, *, budget: int = 256, every: int = 16, limit: int = 64, max_bytes: int = 1 << 28
     ) -> None:
         self.budget = budget
         self.every = every
         self.limit = limit
         self.max_bytes = max_bytes
         self.failures: list[Failure] = []
+        self._kinds: dict[tuple[str, bytes], _Kind] = {}
+        self._known_wrong: dict[tuple[str, Value, bytes], dict[bytes, None]] = {}
         self._start_over()
 
     def _start_over(self) -> None:
-        self._asked = 0
+        self._new_kinds = 0
         self._checked = 0
+        self._sampled = 0
         self._unchecked: Counter[str] = Counter()
         self._refused: list[str] = []
         self._error = 0.0
 
     def take(self) -> Tally:
         """What came of the edits since last asked; the budget starts over."""
-        tally = Tally(self._checked, self._unchecked, tuple(self._refused), self._error)
+        tally = Tally(
+            self._checked, self._unchecked, tuple(self._refused), self._error, self._sampled
+        )
         self._start_over()
         return tally
 
     def __call__(self, old: Value, new: Value) -> bool:
         """Whether *new* may stand for *old*: False if it was found to differ."""
-        self._asked += 1
-        if self._asked > self.budget and self._asked % self.every:
-            self._unchecked[f"only one edit in {self.every} is, after the first {self.budget}"] += 1
-            return True
+        running = old.graph.model.running or ""
         try:
-            trial, outcome = self._try(old, new)
-        except (CannotSample, CannotRun, OnnxForgeError) as reason:
+            pairs = as_called(old, new)
+            nearest = [(*pair, next(cuts(*pair, self.limit))) for pair in pairs or [(old, new)]]
+            alike = b"".join(likeness(*each) for each in nearest)
+            wrong = self._known_wrong.get((running, old, alike))
+            if wrong is not None and b"".join(weights(*each) for each in nearest) in wrong:
+                return False
+        except OnnxForgeError as reason:
             self._unchecked[str(reason)] += 1
             return True
-        if outcome.is_wrong:
-            self._refuse(old, trial, outcome)
-            return False
-        self._checked += 1
-        self._error = max(self._error, outcome.error)
+        kind = self._kinds.setdefault((running, alike), _Kind())
+        if not kind.count:
+            self._new_kinds += 1
+            if self._new_kinds > self.budget and self._new_kinds % self.every:
+                rule = f"only one kind in {self.every} is, after the first {self.budget}"
+                self._unchecked[rule] += 1
+                return True
+        kind.count += 1
+        if kind.count % self.every != 1 % self.every and kind.speaks_for_others:
+            if kind.reason:
+                self._unchecked[kind.reason] += 1
+            else:
+                self._sampled += 1
+            return True
+        if self._check(old, pairs, kind):
+            return True
+        same = self._known_wrong.setdefault((running, old, alike), {})
+        same[b"".join(weights(*each) for each in nearest)] = None
+        return False
+
+    def _check(self, old: Value, pairs: list[tuple[Value, Value]], kind: _Kind) -> bool:
+        """Whether an edit holds in each of *pairs*; what is learnt of its kind is noted."""
+        kind.reason = "" if pairs else "the function is never called"
+        kind.speaks_for_others = True
+        for pair in pairs:
+            try:
+                trial, outcome, is_nearest = self._try(*pair)
+            except (CannotSample, CannotRun, OnnxForgeError) as reason:
+                kind.reason = str(reason)
+                continue
+            if outcome.is_wrong:
+                kind.speaks_for_others = False
+                self._refuse(old, trial, outcome)
+                return False
+            # Beyond the nearest cut edits of one kind need not be alike any more.
+            kind.speaks_for_others &= is_nearest
+            self._error = max(self._error, outcome.error)
+        if kind.reason:
+            self._unchecked[kind.reason] += 1
+        else:
+            self._checked += 1
         return True
 
-    def _try(self, old: Value, new: Value) -> tuple[Trial, Outcome]:
+    def _try(self, old: Value, new: Value) -> tuple[Trial, Outcome, bool]:
         """The first trial that finds the two equal, else the last: see `region`.
 
-        Raises `CannotSample` or `CannotRun` if none could be run.
+        Whether it was that of the nearest cut comes with it.  Raises `CannotSample` or `CannotRun`
+        if none could be run.
         """
-        found: tuple[Trial, Outcome] | None = None
+        found: tuple[Trial, Outcome, bool] | None = None
         reason: Exception = CannotRun("nothing is left to run")
-        for starts in cuts(old, new, self.limit):
+        for number, starts in enumerate(cuts(old, new, self.limit)):
             if text := obstacle(old, new, starts):
                 reason = CannotRun(text)
                 break
@@ -92,11 +153,12 @@ class EditChecker:
                 break
             try:
                 # Where a nearer cut showed a difference, that it does not show must be no chance.
-                found = trial, trial.run(thorough=found is not None)
+                outcome = trial.run(thorough=found is not None)
             except (CannotSample, CannotRun) as error:
                 reason = error
                 continue
-            if not found[1].is_wrong:
+            found = trial, outcome, number == 0
+            if not outcome.is_wrong:
                 break
         if found is None:
             raise reason
