@@ -13,8 +13,7 @@ class IndexMerging(RewritePass):
     """Take the one element along an axis, or the dimension of size 1 with it, by one Gather.
 
     Whether it is a Slice of length 1 whose dimension is squeezed, a Gather whose dimension is
-    unsqueezed again, or a Gather of one index whose dimension is squeezed.  Sizes are left as they
-    are: ONNX Runtime knows how to read the target of a Reshape only where they are spelt so.
+    unsqueezed again, or a Gather of one index whose dimension is squeezed.
     """
 
     def pattern(self, op: Any, x: Value, indices: Const, axes: Const) -> Any:
@@ -34,8 +33,6 @@ class IndexMerging(RewritePass):
     def rewrite(self, op: Any, match: Match, x: Value, axes: Const, indices: Const | None) -> Any:
         """The Gather."""
         first, view = match.nodes
-        if x.producer is not None and x.producer.op_type == "Shape":
-            raise Decline("it is a size")
         if x.rank is None or view.version < 13:
             raise Decline("the rank is unknown")
         changed = axes.numpy().reshape(-1).tolist()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 from onnxforge.shapes import DimLike, Shape, at_least, known_equal
 
 
 def reshape_target(
-    before: Shape | None, after: Shape, positive: Container[DimLike] = ()
+    before: Shape | None, after: Shape, *, nonempty: bool = False
 ) -> list[int] | None:
     """The target that reshapes *before* to *after*, whatever the symbols are; None if none does.
 
     0 copies a size, and -1 stands for what the others leave, unless one of them may be zero:
-    runtimes then fail, which a target with all sizes spelt out does not.  Those among *positive*
-    are known not to be.
+    runtimes then fail, which a target with all sizes spelt out does not.  If *nonempty*, none is.
     """
     target: list[int] = []
     inferred: int | None = None
@@ -30,7 +27,7 @@ def reshape_target(
         else:
             return None
     others = _without(after, inferred) if inferred is not None else ()
-    if not all(at_least(size, 1) or size in positive for size in others):
+    if not all(at_least(size, 1) or (nonempty and size != 0) for size in others):
         return None
     return target
 

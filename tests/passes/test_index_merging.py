@@ -62,7 +62,7 @@ def test_a_slice_up_to_the_end_may_be_longer() -> None:
     check(IndexMerging(), before=SLICE.format(s=2, e=2**63 - 1), declined="more than one element")
 
 
-def test_sizes_are_left_as_runtimes_know_them() -> None:
+def test_sizes_are_no_exception() -> None:
     check(
         IndexMerging(),
         before="""
@@ -72,5 +72,8 @@ def test_sizes_are_left_as_runtimes_know_them() -> None:
             y = Unsqueeze(h, a)
         }
         """,
-        declined="it is a size",
+        after="""
+        s = Shape(x)
+        y = Gather<axis=0>(s, *)
+        """,
     )

@@ -57,7 +57,7 @@ def test_unknown_sizes_are_not_equal() -> None:
     )
 
 
-def test_what_a_reshape_computes_from_its_own_input_stays() -> None:
+def test_what_a_reshape_computes_from_its_own_input_is_no_exception() -> None:
     check(
         ShapeSharing(),
         before="""
@@ -73,5 +73,14 @@ def test_what_a_reshape_computes_from_its_own_input_stays() -> None:
             r = Concat <axis = 0> (q, p, three)
             y = Reshape(h, r)
         }
+        """,
+        after="""
+        s = Shape(x)
+        n = Gather(s, *)
+        a = ConstantOfShape(n)
+        h = Relu(x)
+        q = Gather(s, *)
+        r = Concat<axis=0>(q, n, *)
+        y = Reshape(h, r)
         """,
     )
