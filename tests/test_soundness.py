@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnxforge import Pass, RewritePass
 from onnxforge.passes import Pipeline
 from onnxforge.registry import create, installed, load
-from onnxforge.testing import assert_pass_is_sound, assert_sound_on, models
+from onnxforge.testing import NeverFired, assert_pass_is_sound, assert_sound_on, models
 
 EXAMPLES = int(os.environ.get("ONNXFORGE_EXAMPLES", "50"))
 NAMES = sorted(installed())
@@ -57,6 +57,31 @@ def test_a_wrong_pass_for_one_rare_operator_is_found_out():
 
     with pytest.raises(AssertionError, match="NOT EQUIVALENT"):
         assert_pass_is_sound(LeakElimination(), examples=200)
+
+
+def test_a_pass_that_found_nothing_to_do_is_pointed_out():
+    class Idle(Pass):
+        def run(self, graph):
+            return 0
+
+    with pytest.warns(NeverFired, match="idle: nothing to do in any of 5 models"):
+        assert_pass_is_sound(Idle(), examples=5)
+
+
+def test_a_pass_without_patterns_can_say_what_it_looks_for(recwarn):
+    class SignElimination(Pass):
+        """Take the Sign of a Sign for the latter."""
+
+        def run(self, graph):
+            twice = [n for n in graph if n.op_type == "Sign" and _is_sign(n.inputs[0].producer)]
+            return sum(graph.replace(node.output, node.inputs[0]) for node in twice)
+
+    assert_pass_is_sound(SignElimination(), examples=100, prefer=["Sign"])
+    assert not [each for each in recwarn if each.category is NeverFired]
+
+
+def _is_sign(node):
+    return node is not None and node.op_type == "Sign"
 
 
 def test_a_pass_that_breaks_the_interface_is_found_out():
