@@ -242,6 +242,8 @@ def test_division_by_a_size_that_is_zero_says_so():
         ([N, minimum([N, 512])], N),
         ([minimum([N + M, 512]), N + M, N + M], N + M),
         ([minimum([N, 512]), 1], minimum([N, 512])),
+        # What is one element short of as many as there are, and of at least one.
+        ([(N + 4) // 5 - 1, maximum([(N + 4) // 5, 1]) - 1], (N + 4) // 5 - 1),
         ([N + 2, M], N + 2),
         ([N, M], broadcast([M, N])),
         ([N, broadcast([M, N])], broadcast([M, N])),

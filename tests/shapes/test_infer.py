@@ -246,6 +246,8 @@ def test_one_node_keeps_expressions():
     [
         (("FusedConv", {"activation": "Relu"}), [(N, 3, 8, 8), (4, 3, 3, 3)], (N, 4, 6, 6)),
         (("FusedMatMul", {"transB": 1}), [(N, 4), (5, 4)], (N, 5)),
+        (("DynamicQuantizeMatMul", {}), [(N, 3, 4), (4, 5)], (N, 3, 5)),
+        (("DynamicQuantizeLSTM", {"hidden_size": 6}), [(7, N, 4), (1, 4, 24)], (7, 1, N, 6)),
         (("Gelu", {}), [(N, 4)], (N, 4)),
         (("SkipLayerNormalization", {}), [(N, 2, 4), (N, 2, 4), (4,)], (N, 2, 4)),
         (("MatMulNBits", {"N": 7, "K": 4, "bits": 4, "block_size": 16}), [(N, 4)], (N, 7)),

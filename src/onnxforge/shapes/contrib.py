@@ -62,6 +62,20 @@ def _quantized_matmul(node: NodeProto, inputs: Types) -> Types:
     return [tensor_type(dtype_of(scale) or TensorProto.FLOAT, shape)]
 
 
+def _dynamic_quantize_matmul(node: NodeProto, inputs: Types) -> Types:
+    return [tensor_type(dtype_of(inputs[0]), _as("MatMul", node, inputs[:2]))]
+
+
+def _dynamic_quantize_lstm(node: NodeProto, inputs: Types) -> Types:
+    sequence, weights = shape_of(inputs[0]), shape_of(inputs[1])
+    hidden = [a.i for a in node.attribute if a.name == "hidden_size"]
+    if sequence is None or weights is None or len(sequence) != 3 or len(weights) != 3 or not hidden:
+        return []
+    state = (weights[0], sequence[1], hidden[0])
+    shapes = [(sequence[0], *state), state, state]
+    return [tensor_type(dtype_of(inputs[0]), shape) for shape in shapes]
+
+
 def _matmul_n_bits(node: NodeProto, inputs: Types) -> Types:
     shape = shape_of(inputs[0])
     columns = [a.i for a in node.attribute if a.name == "N"]
@@ -121,6 +135,8 @@ for _op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
 for _domain in ("", MICROSOFT):
     register(_domain, "SimplifiedLayerNormalization", _like_first)
 register(MICROSOFT, "Attention", _packed_attention)
+register(MICROSOFT, "DynamicQuantizeLSTM", _dynamic_quantize_lstm)
+register(MICROSOFT, "DynamicQuantizeMatMul", _dynamic_quantize_matmul)
 register(MICROSOFT, "FusedConv", _fused_conv)
 register(MICROSOFT, "FusedGemm", _fused_gemm)
 register(MICROSOFT, "FusedMatMul", _fused_matmul)

@@ -11,7 +11,8 @@ the model would have failed there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, total_ordering
 from typing import Any, TypeAlias
@@ -138,13 +139,7 @@ class Dim:
 
         Raises ArithmeticError where the sizes make a divisor zero, or do not broadcast.
         """
-        result: Known = 0
-        for monomial, coefficient in self.terms:
-            product: Known = coefficient
-            for atom in monomial:
-                product = product * _substituted(atom, sizes)
-            result = result + product
-        return result
+        return _rebuilt(self, lambda atom: sizes.get(atom.name) if not atom.args else None)
 
     def __hash__(self) -> int:
         return hash(self.terms)
@@ -364,17 +359,17 @@ def _is_one_with(size: Known, other: Known) -> bool:
     if isinstance(size, int) or isinstance(other, int):
         return False
     for monomial, number in size.terms:
-        if len(monomial) == abs(number) == 1 and monomial[0].kind == "symbol":
-            atom = monomial[0]
-            rest = size - number * _single(atom)
-            if isinstance(rest, Dim) and atom.name in rest.symbols:
-                continue
-            try:
-                if other.subs({atom.name: number * (1 - rest)}) == 1:
+        if len(monomial) == abs(number) == 1:
+            # Solved for one atom of it, which what is left may depend on as well.
+            value = number * (1 - (size - number * _single(monomial[0])))
+            with suppress(ArithmeticError):
+                if _rebuilt(other, _one(monomial[0], value)) == 1:
                     return True
-            except ArithmeticError:
-                continue
     return False
+
+
+def _one(atom: Atom, value: Known) -> Callable[[Atom], Known | None]:
+    return lambda each: value if each == atom else None
 
 
 def _is_minimum(atom: Atom) -> bool:
@@ -464,10 +459,24 @@ def _without(monomial: Monomial, factor: Monomial) -> Monomial | None:
     return tuple(rest)
 
 
-def _substituted(atom: Atom, sizes: Mapping[str, Known]) -> Known:
+def _rebuilt(size: Known, find: Callable[[Atom], Known | None]) -> Known:
+    """The expression with each atom replaced by what *find* has for it, if it has something."""
+    if isinstance(size, int):
+        return size
+    result: Known = 0
+    for monomial, coefficient in size.terms:
+        product: Known = coefficient
+        for atom in monomial:
+            found = find(atom)
+            product = product * (_with_arguments(atom, find) if found is None else found)
+        result = result + product
+    return result
+
+
+def _with_arguments(atom: Atom, find: Callable[[Atom], Known | None]) -> Known:
     if atom.kind == "symbol":
-        return sizes.get(atom.name, _single(atom))
-    arguments = [arg.subs(sizes) if isinstance(arg, Dim) else arg for arg in atom.args]
+        return _single(atom)
+    arguments = [_rebuilt(arg, find) for arg in atom.args]
     if atom.kind == "broadcast":
         return broadcast(arguments)
     return maximum(arguments) if atom.kind == "max" else arguments[0] // arguments[1]
