@@ -23,6 +23,7 @@ from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitiali
 from onnxforge_passes.elements_to_split import ElementsToSplit
 from onnxforge_passes.expand_elimination import ExpandElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
+from onnxforge_passes.gather_nd_elimination import GatherNdElimination
 from onnxforge_passes.gelu_fusion import GeluFusion
 from onnxforge_passes.gemm_arithmetic_fusion import GemmArithmeticFusion
 from onnxforge_passes.gemm_input_fusion import GemmInputFusion
@@ -83,6 +84,7 @@ standard = Pipeline(
     ElementsToSplit(),
     SplitDeferral(),
     IndexMerging(),
+    GatherNdElimination(),
     CastLikeLowering(),
     CastChainElimination(),
     NoopElimination(),

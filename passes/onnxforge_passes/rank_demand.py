@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from onnxforge import Graph, Node, Value
 
+from .axes import written_axes
+
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 # Whose output has the rank of their first input, besides those that work element by element.
@@ -82,11 +84,7 @@ def _by(node: Node, value: Value, steps: int) -> frozenset[int] | None:
 def _growth(node: Node) -> int | None:
     """How many dimensions more the output has than the first input, whatever that has."""
     if node.op_type in ("Squeeze", "Unsqueeze"):
-        axes = node.attribute("axes") if node.version < 13 else None
-        if node.version >= 13:
-            value = node.input(1)
-            contents = value.contents if value is not None else None
-            axes = contents.constants() if contents is not None else None
+        axes = written_axes(node)
         sign = 1 if node.op_type == "Unsqueeze" else -1
         return sign * len(axes) if axes else None
     is_unary = node.operator.elementwise and len(node.inputs) == 1

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import numpy as np
+
+from onnxforge import Builder, Graph, Node, Pass, Value
+from onnxforge.shapes import Shape, known_equal
+
+from .axes import axes_of
+from .uniform import uniform
+from .weights import Array
+
+# Exporters need no more of them to lay out an index.
+_MAX_STEPS = 8
+_MAX_GRID = 1 << 20
+
+
+class GatherNdElimination(Pass):
+    """Take all elements of a tensor, or those of one list of indices, without a GatherND.
+
+    Indexing by the positions of a whole grid, `mask[batch, position]`, returns all of the tensor in
+    order, with the dimensions of size 1 that the grid has: an Unsqueeze.  Indexing the first
+    dimension alone is a Gather.
+    """
+
+    def run(self, graph: Graph) -> int:
+        """Rewrite them; return how many."""
+        found = (node for node in graph if node.op_type == "GatherND" and not node.domain)
+        return sum(_eliminate(graph, node) for node in found)
+
+
+def _eliminate(graph: Graph, node: Node) -> bool:
+    data, indices = node.inputs
+    if data is None or indices is None or data.shape is None or indices.shape is None:
+        return False
+    depth = indices.shape[-1] if indices.shape else None
+    if not isinstance(depth, int) or node.has_references or node.attribute("batch_dims"):
+        return False
+    op = Builder(graph, before=node)
+    axes = _axes(indices, data.shape, depth)
+    if axes is not None:
+        added = [axis for axis in range(len(indices.shape) - 1) if axis not in axes]
+        if not added:
+            new = op.Identity(data)
+        elif node.version < 13:
+            new = op.Unsqueeze(data, axes=added)
+        else:
+            new = op.Unsqueeze(data, np.array(added, np.int64))
+    elif depth == 1 and (single := _single(indices)) is not None:
+        new = op.Gather(data, single, axis=0)
+    else:
+        return False
+    done = graph.replace(node.output, new)
+    op.undo()
+    return done
+
+
+def _axes(indices: Value, sizes: Shape, depth: int) -> list[int] | None:
+    """Along which axes of the grid each of the first *depth* dimensions is walked, in order.
+
+    None unless they are walked whole, and nothing else is.
+    """
+    assert indices.shape is not None
+    grid = indices.shape[:-1]
+    axes: list[int] = []
+    for column, size in zip(_columns(indices, depth) or (), sizes, strict=False):
+        axis = _axis(column, len(grid) + 1)
+        if axis is None or axis in axes or not known_equal(grid[axis], size):
+            return None
+        axes.append(axis)
+    others = [size for axis, size in enumerate(grid) if axis not in axes]
+    if len(axes) != depth or axes != sorted(axes) or any(size != 1 for size in others):
+        return None
+    return axes
+
+
+def _columns(indices: Value, depth: int) -> list[Value | Array] | None:
+    """The indices of each dimension, of the shape of the grid and a last dimension of 1."""
+    maker = indices.producer
+    if indices.is_constant:
+        assert indices.shape is not None
+        sizes = [size for size in indices.shape if isinstance(size, int)]
+        if np.prod(sizes) > _MAX_GRID:
+            return None
+        return list(np.split(indices.numpy(), depth, axis=-1))
+    if maker is None or maker.domain or maker.op_type != "Concat" or maker.has_references:
+        return None
+    columns = [value for value in maker.inputs if value is not None and value.shape is not None]
+    if maker.attribute("axis") not in (-1, (indices.rank or 0) - 1) or len(columns) != depth:
+        return None
+    return columns if all(value.shape and value.shape[-1] == 1 for value in columns) else None
+
+
+def _axis(column: Value | Array, rank: int) -> int | None:
+    """The axis, of *rank*, along which numbers count from 0 while no other changes them."""
+    if not isinstance(column, Value):
+        return _counted(column, rank)
+    if column.is_constant:
+        return _counted(column.numpy(), rank)
+    path: list[Node] = []
+    value: Value | None = column
+    while value is not None and not _counts(value):
+        maker = value.producer
+        if maker is None or maker.domain or len(path) == _MAX_STEPS:
+            return None
+        path.append(maker)
+        value = maker.input(0)
+    axis: int | None = 0 if value is not None else None
+    for node in reversed(path):
+        before = node.inputs[0].shape if node.inputs[0] is not None else None
+        axis = _moved(node, axis, before, node.output.shape)
+    return axis
+
+
+def _counted(array: Array, rank: int) -> int | None:
+    for axis, size in enumerate(array.shape):
+        line = np.arange(size).reshape([-1 if each == axis else 1 for each in range(rank)])
+        if array.ndim == rank and (array == line).all():
+            return axis
+    return None
+
+
+def _counts(value: Value) -> bool:
+    """Whether a value is the list of numbers from 0 on."""
+    if value.is_constant:
+        return value.rank == 1 and _counted(value.numpy(), 1) == 0
+    node = value.producer
+    if node is None or node.op_type != "Range" or node.domain:
+        return False
+    return uniform(node.inputs[0]) == 0 and uniform(node.inputs[2]) == 1
+
+
+def _moved(node: Node, axis: int | None, before: Shape | None, after: Shape | None) -> int | None:
+    """Where an axis, the only one that is not of size 1 or repeats, is after *node*."""
+    if axis is None or before is None or after is None:
+        return None
+    if node.op_type in ("Cast", "Identity"):
+        return axis
+    if node.op_type == "Expand":
+        moved = axis + len(after) - len(before)
+        return moved if known_equal(before[axis], after[moved]) else None
+    if node.op_type == "Unsqueeze" and (added := axes_of(node, len(after))) is not None:
+        return [place for place in range(len(after)) if place not in added][axis]
+    if node.op_type not in ("Reshape", "Squeeze"):
+        return None
+    if any(size != 1 for place, size in enumerate(before) if place != axis):
+        return None
+    places = [place for place, size in enumerate(after) if size != 1]
+    return places[0] if len(places) == 1 and known_equal(after[places[0]], before[axis]) else None
+
+
+def _single(indices: Value) -> Value | Array | None:
+    """The list of indices, without the last dimension of size 1."""
+    if indices.is_constant:
+        return indices.numpy()[..., 0]
+    maker = indices.producer
+    if maker is None or maker.op_type != "Unsqueeze" or maker.domain:
+        return None
+    source = maker.input(0)
+    is_last = indices.rank is not None and axes_of(maker, indices.rank) == [indices.rank - 1]
+    return source if is_last else None
