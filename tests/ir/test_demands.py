@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from onnxforge import Model
-from onnxforge.shapes import at_least
+from onnxforge.shapes import Dim, DimLike, at_least
 from onnxforge.testing import model
 
 HEADS = """
@@ -47,6 +47,14 @@ DEMANDS = {
         1,
         0,
     ),
+    "a window": (
+        """
+        g (float[N,2,L] x) => (float[N,3,M] z) <float[3,2,10] w, float[3,3,3] v>
+        { y = Conv<strides = [5]>(x, w) z = Conv(y, v) }
+        """,
+        0,
+        20,
+    ),
     "an element that is taken by what is not known": (
         "g (float[N,L] x, int64 i) => (float[L] y) { y = Gather(x, i) }",
         0,
@@ -78,7 +86,7 @@ DEMANDS = {
 @pytest.mark.parametrize(("text", "n", "length"), DEMANDS.values(), ids=DEMANDS)
 def test_how_small_a_size_can_be(text: str, n: int, length: int) -> None:
     graph = Model(model(text)).graph
-    sizes = graph.values["x"].shape[:2]
+    sizes = [size for size in graph.values["x"].shape if not isinstance(size, int)]
     for size, least in zip(sizes, (n, length), strict=True):
         assert at_least(size, least)
         assert not at_least(size, least + 1)
@@ -88,17 +96,21 @@ def test_how_small_a_size_can_be(text: str, n: int, length: int) -> None:
 def test_a_model_fails_where_a_size_is_smaller(name: str) -> None:
     text, n, length = DEMANDS[name]
     opened = Model(model(text))
-    rank = len(opened.graph.values["x"].shape)
+    shape = opened.graph.values["x"].shape
     session = onnxruntime.InferenceSession(
         opened.to_proto().SerializeToString(), _unoptimized(), providers=["CPUExecutionProvider"]
     )
-    least = [max(n, 1), max(length, 1), 8][:rank]
-    session.run(None, {"x": np.zeros(least, np.float32)})
-    for axis, low in enumerate((n, length)):
+    least = {"N": max(n, 1), "L": max(length, 1)}
+    session.run(None, {"x": np.zeros([concrete(size, least) for size in shape], np.float32)})
+    for symbol, low in (("N", n), ("L", length)):
         if low:
-            shape = [low - 1 if i == axis else size for i, size in enumerate(least)]
+            sizes = least | {symbol: low - 1}
             with pytest.raises(Exception, match=r"Non-zero status code|INVALID_ARGUMENT"):
-                session.run(None, {"x": np.zeros(shape, np.float32)})
+                session.run(None, {"x": np.zeros([concrete(s, sizes) for s in shape], np.float32)})
+
+
+def concrete(size: DimLike, sizes: dict[str, int]) -> DimLike:
+    return size.subs(sizes) if isinstance(size, Dim) else size
 
 
 def _unoptimized() -> onnxruntime.SessionOptions:

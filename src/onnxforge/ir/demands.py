@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from onnxforge.shapes import Dim, DimLike
@@ -16,14 +16,13 @@ def minimums(graph: Graph) -> dict[str, int]:
     """The least size of each symbol that has to be more than 0, in every run that succeeds.
 
     Beside a -1 in the target of a Reshape no size may be 0, nor may one of which 0 would say to
-    copy what is not there; and a dimension has the elements that a Gather takes by constant
-    indices.
+    copy what is not there; a dimension has the elements that a Gather takes by constant indices;
+    and the window of a convolution fits in.
     """
     found: dict[str, int] = {}
-    for node in graph.calls("Gather", "Reshape"):
+    for node in graph.calls(*_DEMANDS):
         if not node.domain and node.output.is_used:
-            demands = _of_gather(node) if node.op_type == "Gather" else _of_reshape(node)
-            for size, least in demands:
+            for size, least in _DEMANDS[node.op_type](node):
                 for symbol, low in _symbols(size, least):
                     found[symbol] = max(low, found.get(symbol, 1))
     return found
@@ -52,10 +51,32 @@ def _of_gather(node: Node) -> Iterator[tuple[DimLike, int]]:
             yield size, index + 1 if index >= 0 else -index
 
 
+def _of_convolution(node: Node) -> Iterator[tuple[DimLike, int]]:
+    for size in (node.output.shape or ())[2:]:
+        yield size, 1
+
+
+_DEMANDS: dict[str, Callable[[Node], Iterator[tuple[DimLike, int]]]] = {
+    "Conv": _of_convolution,
+    "Gather": _of_gather,
+    "Reshape": _of_reshape,
+}
+
+
 def _symbols(size: DimLike, least: int) -> Iterator[tuple[str, int]]:
-    """The symbols that are at least something where a product of them is at least *least*."""
-    if isinstance(size, Dim) and len(size.terms) == 1 and least > 0:
-        ((monomial, number),) = size.terms
-        if number > 0 and all(atom.kind == "symbol" for atom in monomial):
+    """The symbols that cannot be small where *size* is at least *least*, and how small."""
+    while isinstance(size, Dim):
+        terms = dict(size.terms)
+        least -= terms.pop((), 0)
+        ((monomial, number), *more) = terms.items()
+        least = -(-least // number)
+        if more or number < 0 or least < 1:
+            return
+        if all(atom.kind == "symbol" for atom in monomial):
             for atom in monomial:
-                yield atom.name, -(-least // number) if len(monomial) == 1 else 1
+                yield atom.name, least if len(monomial) == 1 else 1
+            return
+        (atom, *others) = monomial
+        if others or atom.kind != "//" or not isinstance(atom.args[1], int):
+            return
+        size, least = atom.args[0], least * atom.args[1]
