@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,17 +114,6 @@ def during(start: Conditions, end: Conditions) -> list[str]:
         share = (end.stolen - start.stolen) / work
         found.append(f"the hypervisor took {share:.0%} of the time for others")
     return found + _hot(end)
-
-
-def pin(cpus: list[int]) -> None:
-    """Have this process, and those it starts, run on these CPUs only.
-
-    Raises `OSError` if there are no such CPUs, and `NotImplementedError` where affinity cannot be
-    set.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        raise NotImplementedError("this system has no CPU affinity")
-    os.sched_setaffinity(0, cpus)
 
 
 def _temperatures(root: Path) -> dict[str, float]:

@@ -1,0 +1,107 @@
+"""Instructions that Arm64 executes for the models of a bundle, as they came and optimized.
+
+    python lanes/arm64/counts.py build/bundle --json counts.json --markdown counts.md
+
+Counts track work, not time: no figure here is a latency, and emulated milliseconds are not shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from emulation import CPU, count
+
+EPS = ("cpu", "xnnpack")
+_NOISE = 5_000
+"""Two counts closer than this, or a thousandth, are the same: Python's own work varies as much."""
+
+
+def measure(bundle: Path, only: list[str], jobs: int) -> dict[str, Any]:
+    suite = json.loads((bundle / "suite.json").read_text())
+    entries = [e for e in suite["models"] if not only or e["name"] in only]
+
+    def counted(entry: dict[str, Any]) -> dict[str, Any]:
+        variants = {name: bundle / file for name, file in entry["variants"].items()}
+        with np.load(bundle / entry["feeds"]) as arrays:
+            feeds = dict(arrays)
+        row = {ep: count(variants, feeds, ep) for ep in EPS}
+        print(entry["name"], flush=True)
+        return row
+
+    with ThreadPoolExecutor(jobs) as pool:
+        rows = dict(zip([e["name"] for e in entries], pool.map(counted, entries), strict=True))
+    return {"cpu": CPU, "onnxforge": metadata.version("onnxforge"), "models": rows}
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """A table for each provider, in millions of instructions, and what they come to."""
+    parts = []
+    for ep in EPS:
+        rows = {name: row[ep] for name, row in found["models"].items()}
+        tools = list(dict.fromkeys(tool for row in rows.values() for tool in row))
+        header = ["", *tools]
+        lines = [f"| {' | '.join(header)} |", f"| --- |{' ---: |' * len(tools)}"]
+        for name, row in rows.items():
+            lines.append(f"| {name} | {' | '.join(cell(row.get(t), ep) for t in tools)} |")
+        lines.append(f"| geometric mean | {' | '.join(mean(rows, tool) for tool in tools)} |")
+        parts.append("\n".join([f"### {ep}", "", *lines, "", *remarks(rows), ""]))
+    return "\n".join(parts)
+
+
+def cell(result: dict[str, Any] | None, ep: str) -> str:
+    if result is None:
+        return "failed"
+    if "error" in result:
+        return "refused"
+    text = f"{result['instructions'] / 1e6:.3f}"
+    return text if ep == "cpu" else f"{text} ({result['partitions']})"
+
+
+def mean(rows: dict[str, Any], tool: str) -> str:
+    """Of a tool's counts relative to the original's, over the models both ran."""
+    ratios = [
+        row[tool]["instructions"] / row["original"]["instructions"]
+        for row in rows.values()
+        if "instructions" in row.get(tool, {}) and "instructions" in row["original"]
+    ]
+    return f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.3f}" if ratios else ""
+
+
+def remarks(rows: dict[str, Any]) -> list[str]:
+    """Where another needs fewer instructions than we, in words."""
+    behind = []
+    for name, row in rows.items():
+        ours = row.get("onnxforge", {}).get("instructions")
+        others = {t: r["instructions"] for t, r in row.items() if "instructions" in r}
+        best = min(others, key=lambda tool: others[tool]) if others else None
+        if ours and best and ours - others[best] > max(_NOISE, others[best] / 1000):
+            behind.append(f"{name}: {best} needs {1 - others[best] / ours:.1%} fewer.")
+    return behind or ["Nothing needs fewer instructions than onnxforge's output, on any model."]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Count instructions on Arm64.")
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--jobs", type=int, default=2)
+    chosen = parser.parse_args()
+    found = measure(chosen.bundle, chosen.only, chosen.jobs)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+    text = markdown(found)
+    if chosen.markdown:
+        chosen.markdown.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
