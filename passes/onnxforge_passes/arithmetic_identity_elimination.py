@@ -40,13 +40,13 @@ class ArithmeticIdentityElimination(Pass):
             if node.op_type in _ZERO_BIAS:
                 changes += _drop_bias(graph, node, _ZERO_BIAS[node.op_type])
                 continue
-            source = next((each for each in _sources(node) if _is_alike(node, each)), None)
+            source = next((each for each in sources_of(node) if _is_alike(node, each)), None)
             if source is not None:
                 changes += graph.replace(node.output, source)
         return changes
 
 
-def _sources(node: Node) -> Iterator[Value]:
+def sources_of(node: Node) -> Iterator[Value]:
     """The values that the output of *node* could be, but for its shape."""
     op_type = node.op_type
     if op_type == "Where":

@@ -1,57 +1,113 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import DimLike, Shape
 
+from .arithmetic_identity_elimination import sources_of
+
+_EXPANDING = frozenset({"Add", "And", "Expand", "Mul", "Or", "Tile"})
+# What is expanded is a mask, or a bias: a few operators on, all layers have read it.
+_MAX_READERS = 128
+
 
 class ExpandElimination(Pass):
-    """Let an operator that broadcasts read what an Expand reads, where its result is the same.
+    """Let operators that broadcast read what an Expand reads, where their result is the same.
 
-    That is where each size the Expand made comes from the other operands as well.
+    That is where each size the Expand made comes from their other operands as well, if not at once
+    then a few operators on.  A Tile of dimensions of size 1 is an Expand, and so is arithmetic that
+    changes nothing but the shape, as `And` with a tensor that is true.
     """
 
-    operators = ("Expand",)
-
     def run(self, graph: Graph) -> int:
-        """Redirect such operators; return how many operands."""
-        return sum(_redirect(graph, n) for n in graph.calls("Expand") if not n.domain)
+        """Read past them; return how many results there were."""
+        found = (n for n in graph if n.op_type in _EXPANDING and not n.domain)
+        return sum(_redirect(graph, node, source) for node in found for source in _sources(node))
 
 
-def _redirect(graph: Graph, expand: Node) -> bool:
-    value, source = expand.output, expand.input(0)
+class _Reader(NamedTuple):
+    """A node that reads what was expanded, and the shape it makes of what was not."""
+
+    node: Node
+    shape: Shape
+
+
+def _sources(node: Node) -> Iterable[Value]:
+    """The values that *node* only repeats, if there are any."""
+    first = node.inputs[0]
+    if node.has_references or first is None:
+        return
+    if node.op_type == "Expand":
+        yield first
+    elif node.op_type == "Tile":
+        repeats = node.input(1)
+        counts = repeats.contents.elements if repeats is not None and repeats.contents else None
+        pairs = zip(first.shape or (), counts or (), strict=False)
+        if counts is not None and first.rank == len(counts):
+            if all(size == 1 or count == 1 for size, count in pairs):
+                yield first
+    else:
+        yield from sources_of(node)
+
+
+def _redirect(graph: Graph, expand: Node, source: Value) -> bool:
     # All its readers, or the Expand stays, and then reading past it gains nothing.
-    if source is None or value.is_output or not value.consumers:
+    if source.shape is None or source.shape == expand.output.shape:
         return False
-    readers = list(value.consumers)
-    if not all(reader.graph is graph and _broadcasts(reader, value, source) for reader in readers):
+    readers = _readers(graph, expand.output, source.shape)
+    if not readers:
         return False
     done = False
+    smaller = {expand.output: source}
     for reader in readers:
-        op = Builder(graph, before=reader)
-        operands = [source if each is value else each for each in reader.inputs]
-        new = getattr(op, reader.op_type)(*operands, like=reader)
-        done |= graph.replace(reader.output, new)
-        op.undo()
+        node = reader.node
+        op = Builder(graph, before=node)
+        operands = [smaller.get(v, v) if v is not None else None for v in node.inputs]
+        new = getattr(op, node.op_type)(*operands, like=node)
+        if reader.shape == node.output.shape:
+            done |= graph.replace(node.output, new)
+        else:
+            smaller[node.output] = new
+    graph.sweep(smaller.values())
     return done
 
 
-def _broadcasts(node: Node, value: Value, source: Value) -> bool:
-    """Whether *node* gives the same for *source* as for *value*."""
-    if not node.operator.elementwise or node.domain or node.version < 8 or len(node.inputs) < 2:
-        return False
-    if node.op_type in ("CastLike", "Clip", "PRelu") or node.has_references:
-        return False
-    result = node.output.shape
-    shapes = [
-        source.shape if each is value else each.shape for each in node.inputs if each is not None
-    ]
+def _readers(graph: Graph, value: Value, shape: Shape) -> list[_Reader] | None:
+    """Whatever depends on *value*, up to where its shape no longer shows; None if it always does."""
+    smaller = {value: shape}
+    readers: dict[Node, _Reader] = {}
+    pending = [value]
+    for each in pending:
+        if each.is_output or not each.consumers:
+            return None
+        for node in each.consumers:
+            if node.graph is not graph or node in readers or len(readers) == _MAX_READERS:
+                return None
+            shapes = [smaller.get(v, v.shape) for v in node.inputs if v is not None]
+            result = _broadcast(node, shapes)
+            if result is None:
+                return None
+            readers[node] = _Reader(node, result)
+            if result != node.output.shape:
+                smaller[node.output] = result
+                pending.append(node.output)
+    return list(readers.values())
+
+
+def _broadcast(node: Node, shapes: list[Shape | None]) -> Shape | None:
+    """The shape of what *node* gives for operands of these; None if that is not known."""
+    if not node.operator.elementwise or node.domain or node.version < 8 or node.has_references:
+        return None
+    if len(shapes) > 1 and node.op_type in ("CastLike", "Clip", "PRelu"):
+        return None
     known = [shape for shape in shapes if shape is not None]
-    if result is None or len(known) < len(shapes) or max(map(len, known)) != len(result):
-        return False
-    return all(
-        _size([_from_the_end(shape, back) for shape in known]) == size is not None
-        for back, size in zip(range(len(result), 0, -1), result, strict=True)
-    )
+    if len(known) < len(shapes):
+        return None
+    rank = max(map(len, known))
+    sizes = [_size([_from_the_end(shape, back) for shape in known]) for back in range(rank, 0, -1)]
+    return None if None in sizes else tuple(sizes)
 
 
 def _from_the_end(shape: Shape, back: int) -> DimLike:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value
@@ -73,7 +75,7 @@ def _axes(indices: Value, sizes: Shape, depth: int) -> list[int] | None:
     return axes
 
 
-def _columns(indices: Value, depth: int) -> list[Value | Array] | None:
+def _columns(indices: Value, depth: int) -> Sequence[Value | Array] | None:
     """The indices of each dimension, of the shape of the grid and a last dimension of 1."""
     maker = indices.producer
     if indices.is_constant:
@@ -114,7 +116,7 @@ def _axis(column: Value | Array, rank: int) -> int | None:
 def _counted(array: Array, rank: int) -> int | None:
     for axis, size in enumerate(array.shape):
         line = np.arange(size).reshape([-1 if each == axis else 1 for each in range(rank)])
-        if array.ndim == rank and (array == line).all():
+        if array.ndim == rank and np.array_equal(array, np.broadcast_to(line, array.shape)):
             return axis
     return None
 
@@ -126,7 +128,7 @@ def _counts(value: Value) -> bool:
     node = value.producer
     if node is None or node.op_type != "Range" or node.domain:
         return False
-    return uniform(node.inputs[0]) == 0 and uniform(node.inputs[2]) == 1
+    return bool(uniform(node.inputs[0]) == 0 and uniform(node.inputs[2]) == 1)
 
 
 def _moved(node: Node, axis: int | None, before: Shape | None, after: Shape | None) -> int | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
-from onnxforge import Value
+from onnxforge import Node, Value
 from onnxforge.storage import to_array
 
 # Operators whose output has no other elements than their first input.
@@ -15,7 +17,9 @@ _REARRANGE = frozenset(
     | {"Tile", "Transpose", "Unsqueeze"}
 )
 
-
+_COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+_INTEGERS = (TensorProto.INT32, TensorProto.INT64)
+_ANY = (-inf, inf)
 # Longer chains of them are nothing exporters write.
 _MAX_STEPS = 8
 
@@ -39,6 +43,8 @@ def uniform(value: Value | None) -> Any:
             tensor = node.attribute("value")
             folder = value.graph.model.folder
             number = 0.0 if tensor is None else _of_array(to_array(tensor, folder))
+        elif node.op_type in _COMPARISONS:
+            number = _verdict(node)
         elif node.op_type in _REARRANGE or node.op_type == "Cast":
             is_cast |= node.op_type == "Cast"
             value = node.inputs[0]
@@ -48,6 +54,37 @@ def uniform(value: Value | None) -> Any:
         # All types have these two, and casting keeps them.
         return number if not is_cast or number in (0, 1) else None
     return None
+
+
+def _verdict(node: Node) -> bool | None:
+    """What a comparison of whole numbers comes to for all of them; None if that is not known."""
+    left, right = map(_interval, node.inputs)
+    if node.op_type.startswith("Less"):
+        left, right = right, left
+    low, high = left[0] - right[1], left[1] - right[0]
+    if node.op_type.endswith("OrEqual"):
+        return True if low >= 0 else False if high < 0 else None
+    return True if low > 0 else False if high <= 0 else None
+
+
+def _interval(value: Value | None) -> tuple[float, float]:
+    """Numbers that no element of an integer tensor is below, or above."""
+    for _ in range(_MAX_STEPS):
+        node = value.producer if value is not None else None
+        if value is None or value.dtype not in _INTEGERS:
+            break
+        if node is None or value.is_constant or node.op_type == "ConstantOfShape":
+            number = uniform(value)
+            return _ANY if number is None else (number, number)
+        if node.domain or node.has_references:
+            break
+        if node.op_type == "Range":
+            start, step = uniform(node.inputs[0]), uniform(node.inputs[2])
+            return (start, inf) if start is not None and step is not None and step > 0 else _ANY
+        if node.op_type not in _REARRANGE:
+            break
+        value = node.inputs[0]
+    return _ANY
 
 
 def _of_array(array: np.ndarray[Any, Any]) -> Any:

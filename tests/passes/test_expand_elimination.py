@@ -98,3 +98,65 @@ def test_a_size_that_may_be_another_stays() -> None:
         }
         """,
     )
+
+
+MASK = """
+g ({dtype}[B,H,S,T] x, {dtype}[B,H,S,T] z, bool[B,1,1,T] m, bool[B,1,S,T] k) => ({dtype}[?,?,?,?] y{out})
+<{dtype} zero, {dtype} low, bool[1,1,1,1] yes = {{1}}, int64 n = {{0}}, int64 one = {{1}},
+ int64[3] axes = {{0,1,3}}> {{
+    s1 = Shape<start = 2, end = 3>(x)  s = Squeeze(s1)  r = Range(n, s, one)
+    i = Unsqueeze(r, axes)
+    t = GreaterOrEqual(i, n)
+    c = And(t, m)
+    w = Where(c, zero, low)
+    {reads}
+}}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float", "float16"])
+def test_what_only_broadcasts_a_mask_is_read_past_as_far_as_it_shows(dtype: str) -> None:
+    check(
+        ExpandElimination(),
+        before=MASK.format(dtype=dtype, out="", reads="a = Add(x, w) b = Mul(w, z) y = Sub(a, b)"),
+        after="""
+        w = Where(m, *, *)
+        a = Add(x, w)
+        b = Mul(w, z)
+        y = Sub(a, b)
+        """.replace("w = Where", "t1 = Where")
+        .replace("(x, w)", "(x, t1)")
+        .replace("(w, z)", "(t1, z)"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("out", "reads"),
+    [
+        ("", "y = Softmax(w)"),
+        ("", "a = Add(x, w) f = Softmax(w) y = Add(a, f)"),
+        (", float[?,?,?,?] w", "y = Add(x, w)"),
+    ],
+)
+def test_a_mask_whose_shape_shows_stays(out: str, reads: str) -> None:
+    check(ExpandElimination(), before=MASK.format(dtype="float", out=out, reads=reads))
+
+
+def test_a_tile_of_dimensions_of_size_1_is_an_expand() -> None:
+    check(
+        ExpandElimination(),
+        before="""
+        g (float[N,1] x, float[N,8] z) => (float[N,8] y) <int64[2] k = {1,8}> {
+            t = Tile(x, k) y = Add(t, z)
+        }
+        """,
+        after="y = Add(x, z)",
+    )
+    check(
+        ExpandElimination(),
+        before="""
+        g (float[N,2] x, float[N,8] z) => (float[N,8] y) <int64[2] k = {1,4}> {
+            t = Tile(x, k) y = Add(t, z)
+        }
+        """,
+    )
