@@ -21,6 +21,7 @@ from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.division_fusion import DivisionFusion
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
 from onnxforge_passes.elements_to_split import ElementsToSplit
+from onnxforge_passes.elu_fusion import EluFusion
 from onnxforge_passes.expand_elimination import ExpandElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
 from onnxforge_passes.gather_nd_elimination import GatherNdElimination
@@ -38,13 +39,16 @@ from onnxforge_passes.layer_normalization_fusion import LayerNormalizationFusion
 from onnxforge_passes.leaky_relu_fusion import LeakyReluFusion
 from onnxforge_passes.loop_elimination import LoopElimination
 from onnxforge_passes.matmul_add_fusion import MatmulAddFusion
+from onnxforge_passes.mean_fusion import MeanFusion
 from onnxforge_passes.mish_fusion import MishFusion
+from onnxforge_passes.negation_fusion import NegationFusion
 from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 from onnxforge_passes.pad_fusion import PadFusion
 from onnxforge_passes.parallel_conv_merging import ParallelConvMerging
 from onnxforge_passes.parallel_matmul_merging import ParallelMatmulMerging
 from onnxforge_passes.reduction_fusion import ReductionFusion
+from onnxforge_passes.relu_fusion import ReluFusion
 from onnxforge_passes.repetition_fusion import RepetitionFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
@@ -56,6 +60,7 @@ from onnxforge_passes.slice_end_folding import SliceEndFolding
 from onnxforge_passes.slice_merging import SliceMerging
 from onnxforge_passes.slices_to_split import SlicesToSplit
 from onnxforge_passes.softmax_fusion import SoftmaxFusion
+from onnxforge_passes.softplus_fusion import SoftplusFusion
 from onnxforge_passes.split_deferral import SplitDeferral
 from onnxforge_passes.transpose_cancellation import TransposeCancellation
 from onnxforge_passes.transpose_merging import TransposeMerging
@@ -97,18 +102,23 @@ standard = Pipeline(
     SequenceElimination(),
     SigmoidFusion(),
     SoftmaxFusion(),
+    ReluFusion(),
     LeakyReluFusion(),
+    EluFusion(),
+    SoftplusFusion(),
     ClipFusion(),
     HardSwishFusion(),
     HardSigmoidFusion(),
     MishFusion(),
     GeluFusion(),
+    MeanFusion(),
     ReductionFusion(),
     InstanceNormalizationFusion(),
     LayerNormalizationFusion(),
     RmsNormalizationFusion(),
     NormalizationAffineFusion(),
     DivisionFusion(),
+    NegationFusion(),
     RepetitionFusion(),
     PadFusion(),
     ConvBatchNormFusion(),

@@ -58,11 +58,12 @@ def _sigmoid_like(op: Any, x: Value) -> Any:
     scaled = op.any(op.Div(x, sqrt(2)), op.Mul(x, sqrt(0.5)))
     squared = op.any(op.Mul(x, x), op.Pow(x, 2.0))
     cubed = op.any(op.Pow(x, 3.0), op.Mul(x, squared))
+    slope = op.Add(op.any(op.Mul(squared, 0.044715), op.Mul(op.Mul(x, 0.044715), x)), 1.0)
     c = sqrt(2 / pi)
     return op.any(
         op.Erf(scaled),
         op.Tanh(op.Mul(op.Add(x, op.Mul(cubed, 0.044715)), c)),
-        op.Tanh(op.Mul(op.Mul(x, c), op.Add(op.Mul(squared, 0.044715), 1.0))),
-        op.Tanh(op.Mul(x, op.Mul(op.Add(op.Mul(squared, 0.044715), 1.0), c))),
-        op.Tanh(op.Mul(op.Mul(x, op.Add(op.Mul(squared, 0.044715), 1.0)), c)),
+        op.Tanh(op.Mul(op.Mul(x, c), slope)),
+        op.Tanh(op.Mul(x, op.Mul(slope, c))),
+        op.Tanh(op.Mul(op.Mul(x, slope), c)),
     )

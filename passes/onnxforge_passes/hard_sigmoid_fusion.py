@@ -8,6 +8,7 @@ from onnx import TensorProto
 from onnxforge import Const, Decline, Match, Value
 
 from .fusion import Fusion
+from .scalar import scalar
 
 
 class HardSigmoidFusion(Fusion):
@@ -39,7 +40,7 @@ class HardSigmoidFusion(Fusion):
         require_hard_sigmoid(match, x)
         slope, offset = 1 / 6, 0.5
         if alpha is not None and beta is not None:
-            slope, offset = _number(alpha, x), _number(beta, x)
+            slope, offset = scalar(alpha, x), scalar(beta, x)
             if any(node.op_type == "Div" for node in match.nodes):
                 slope = 1 / slope if slope else np.nan
         if not np.isfinite([slope, offset]).all():
@@ -63,10 +64,3 @@ def require_hard_sigmoid(match: Match, x: Value) -> None:
 
 def _line(op: Any, x: Value, alpha: Const, beta: Const) -> Any:
     return op.Add(op.any(op.Mul(x, alpha), op.Div(x, alpha)), beta)
-
-
-def _number(constant: Value, x: Value) -> float:
-    array = constant.numpy()
-    if array.size != 1 or x.rank is None or array.ndim > x.rank:
-        raise Decline("slope or offset is not one number")
-    return float(array.reshape(()))

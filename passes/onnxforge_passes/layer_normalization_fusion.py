@@ -48,6 +48,21 @@ class LayerNormalizationFusion(Standardization):
         k = op.Mul(reciprocal_root(op, variance, eps), scale)
         return op.Add(op.Mul(x, k), op.Sub(bias, op.Mul(mean, k)))
 
+    def pattern_flax(
+        self,
+        op: Any,
+        x: Value,
+        axes: Const | None,
+        axes2: Const | None,
+        eps: Const,
+        scale: Const,
+        bias: Const,
+    ) -> Any:
+        """With the standard deviation and the scale multiplied first, as Flax writes it."""
+        d = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+        variance = op.ReduceMean(square(op, d), axes2, keepdims=1)
+        return op.Add(op.Mul(d, op.Mul(reciprocal_root(op, variance, eps), scale)), bias)
+
     def rewrite(
         self,
         op: Any,

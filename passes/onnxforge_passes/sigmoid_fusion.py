@@ -10,9 +10,10 @@ from .fusion import Fusion
 
 
 class SigmoidFusion(Fusion):
-    """Call one Sigmoid where the graph spells out 1 / (1 + exp(-x)).
+    """Call one Sigmoid where the graph spells out 1 / (1 + exp(-x)), or (1 + tanh(x / 2)) / 2.
 
-    The two agree where the exponential overflows, too: both are 0 there.
+    They agree where the exponential overflows, too: it is 0 there.  What is divided by
+    1 + exp(-x) is multiplied by a Sigmoid.
     """
 
     def pattern(self, op: Any, x: Value) -> Any:
@@ -23,10 +24,30 @@ class SigmoidFusion(Fusion):
         """The reciprocal of."""
         return op.Reciprocal(op.Add(op.Exp(op.Neg(x)), 1.0))
 
-    def rewrite(self, op: Any, match: Match, x: Value) -> Any:
+    def pattern_numerator(self, op: Any, x: Value, y: Value) -> Any:
+        """Something else divided by."""
+        return op.Div(y, op.Add(op.Exp(op.Neg(x)), 1.0))
+
+    def pattern_tanh(self, op: Any, x: Value) -> Any:
+        """As a Tanh, moved and scaled."""
+        tanh = op.Tanh(op.any(op.Mul(x, 0.5), op.Div(x, 2.0)))
+        half = op.any(op.Mul(tanh, 0.5), op.Div(tanh, 2.0))
+        return op.Add(half, 0.5)
+
+    def pattern_tanh_first(self, op: Any, x: Value) -> Any:
+        """The same, moved ahead of scaling."""
+        moved = op.Add(op.Tanh(op.any(op.Mul(x, 0.5), op.Div(x, 2.0))), 1.0)
+        return op.Mul(moved, 0.5)
+
+    def rewrite(self, op: Any, match: Match, x: Value, y: Value | None) -> Any:
         """The operator."""
         if match.root.version < 7:
             raise Decline("before opset 7 operators broadcast by other rules")
         if x.dtype not in (TensorProto.FLOAT, TensorProto.DOUBLE):
             raise Decline("ONNX Runtime has Sigmoid for float32 and float64 alone")
-        return op.Sigmoid(x)
+        gate = op.Sigmoid(x)
+        if y is None:
+            return gate
+        if y.producer in match.nodes:
+            raise Decline("what is divided is part of the divisor")
+        return op.Mul(y, gate, like=match.root)

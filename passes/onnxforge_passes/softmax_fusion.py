@@ -11,17 +11,23 @@ from .normalization import reduced_axes
 
 
 class SoftmaxFusion(Fusion):
-    """Call one Softmax where the graph spells one out, of exponentials that cannot overflow.
+    """Call one Softmax, or LogSoftmax, where the graph spells one out that cannot overflow.
 
-        e / sum(e),   e = exp(x - max(x))
+        exp(d) / sum(exp(d)),   d - log(sum(exp(d))),   d = x - max(x)
 
-    Without the maximum it may overflow where Softmax does not, and is left as it is.
+    Without the maximum it may overflow where Softmax does not, and is left as it is; so is the
+    logarithm of a Softmax, which may be infinite where LogSoftmax is not.
     """
 
     def pattern(self, op: Any, x: Value, axes: Const | None, axes2: Const | None) -> Any:
         """The exponentials divided by their sum."""
         e = op.Exp(op.Sub(x, op.ReduceMax(x, axes, keepdims=1)))
         return op.Div(e, op.ReduceSum(e, axes2, keepdims=1))
+
+    def pattern_log(self, op: Any, x: Value, axes: Const | None, axes2: Const | None) -> Any:
+        """The deviations less the logarithm of the sum of their exponentials."""
+        d = op.Sub(x, op.ReduceMax(x, axes, keepdims=1))
+        return op.Sub(d, op.Log(op.ReduceSum(op.Exp(d), axes2, keepdims=1)))
 
     def rewrite(self, op: Any, match: Match, x: Value) -> Any:
         """The operator."""
@@ -32,4 +38,5 @@ class SoftmaxFusion(Fusion):
         axes = reduced_axes(match, x)
         if len(axes) != 1:
             raise Decline("Softmax is over one axis")
-        return op.Softmax(x, axis=axes[0] - (x.rank or 0), like=match.root)
+        softmax = op.Softmax if match.root.op_type == "Div" else op.LogSoftmax
+        return softmax(x, axis=axes[0] - (x.rank or 0), like=match.root)

@@ -52,6 +52,7 @@ def spelt(body: str, dtype: str = "float", shape: str = "N,4", outputs: str = ""
         (ERF.replace("Div(x, root)", "Mul(inverse, x)"), "none"),
         (TANH, "tanh"),
         (FAST, "tanh"),
+        (FAST.replace("w = Mul(x, x) p = Mul(w, k)", "w = Mul(x, k) p = Mul(w, x)"), "tanh"),
     ],
 )
 def test_gelu_in_any_order(gate: str, kind: str, end: str) -> None:
@@ -115,6 +116,25 @@ def test_sigmoid(end: str) -> None:
     check(SigmoidFusion(), before=before, after="y = Sigmoid(x)")
 
 
+@pytest.mark.parametrize("scale", ["Mul(x, half)", "Div(x, two)"])
+@pytest.mark.parametrize(
+    "end", ["b = Mul(t, half) y = Add(b, half)", "b = Add(t, one) y = Mul(b, half)"]
+)
+def test_sigmoid_as_a_tanh(scale: str, end: str) -> None:
+    before = spelt(f"a = {scale} t = Tanh(a) {end}")
+    check(SigmoidFusion(), before=before, after="y = Sigmoid(x)")
+
+
+def test_something_else_divided() -> None:
+    before = spelt("n = Neg(x) e = Exp(n) a = Add(one, e) y = Div(x, a)")
+    check(SigmoidFusion(), before=before, after="t1 = Sigmoid(x)\ny = Mul(x, t1)")
+
+
+def test_something_divided_that_the_divisor_is_made_of() -> None:
+    before = spelt("n = Neg(x) e = Exp(n) a = Add(one, e) y = Div(e, a)")
+    check(SigmoidFusion(), before=before, declined="part of the divisor")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -171,6 +191,11 @@ def test_softmax() -> None:
     check(SoftmaxFusion(), before=softmax(), after="y = Softmax<axis=-1>(x)")
     before = softmax("1", "-2", "N,4,D", "double")
     check(SoftmaxFusion(), before=before, after="y = Softmax<axis=-2>(x)")
+
+
+def test_log_softmax() -> None:
+    before = softmax().replace("y = Div(e, s)", "l = Log(s) y = Sub(d, l)")
+    check(SoftmaxFusion(), before=before, after="y = LogSoftmax<axis=-1>(x)")
 
 
 def test_in_a_body() -> None:

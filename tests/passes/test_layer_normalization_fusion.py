@@ -165,3 +165,24 @@ def test_scale_and_bias_multiplied_out_as_tensorflow_does() -> None:
 def test_scale_and_bias_of_another_shape_stay(scale: str) -> None:
     before = multiplied_out("N,4,8", scale)
     check(LayerNormalizationFusion(), before=before, declined="not the normalized shape")
+
+
+def test_the_spelling_of_flax() -> None:
+    check(
+        LayerNormalizationFusion(),
+        before="""
+        g (float[N,4] x) => (float[N,4] y) <float[4] s, float[4] b, float eps = {0.00001}> {
+            m = ReduceMean <axes = [-1]> (x)
+            d = Sub(x, m)
+            q = Mul(d, d)
+            v = ReduceMean <axes = [-1]> (q)
+            e = Add(v, eps)
+            o = Sqrt(e)
+            r = Reciprocal(o)
+            k = Mul(r, s)
+            n = Mul(d, k)
+            y = Add(n, b)
+        }
+        """,
+        after="y = LayerNormalization<axis=-1, epsilon=9.99999975e-06>(x, *, *)",
+    )
