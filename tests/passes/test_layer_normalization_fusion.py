@@ -184,5 +184,5 @@ def test_the_spelling_of_flax() -> None:
             y = Add(n, b)
         }
         """,
-        after="y = LayerNormalization<axis=-1, epsilon=9.99999975e-06>(x, *, *)",
+        after="y = LayerNormalization<axis=-1, epsilon=1e-05>(x, *, *)",
     )
