@@ -18,7 +18,7 @@ from onnx import TensorProto, TypeProto, helper
 from onnxforge import shapes
 from onnxforge.errors import OnnxForgeError
 from onnxforge.ir.demands import minimums
-from onnxforge.shapes import DimLike, KnownInput, ShapeValue
+from onnxforge.shapes import DimLike, KnownInput, ShapeValue, is_named
 from onnxforge.storage import from_array
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Longer tensors are no shapes, and not worth reading.
 _MAX_LENGTH = 64
+# How much more it takes ONNX to infer a node by itself than as one of a model.
+_APART = 10
 _SHAPE_DTYPES = frozenset((TensorProto.BOOL, TensorProto.INT32, TensorProto.INT64))
 
 
@@ -39,10 +41,33 @@ class Known(KnownInput):
     """What is known of one value.
 
     `shape` and `value`, the elements of a small integer tensor, have symbols, also for sizes that
-    nobody named; `type` is the same as a protobuf, without those, for what is no tensor too.
+    nobody named.  `given` is the type as ONNX says it, if it does.
     """
 
-    type: TypeProto | None = None
+    given: TypeProto | None = None
+
+    @property
+    def type(self) -> TypeProto | None:
+        """The same as a protobuf, without the symbols nobody named; for what is no tensor too."""
+        if self.given is None and self.dtype is not None:
+            return shapes.tensor_type(self.dtype, self.shape)
+        return self.given
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether it is of a tensor with nothing unknown about its size, which is not empty."""
+        if self.shape is None or self.dtype is None:
+            return False
+        if not all(size if isinstance(size, int) else is_named(size) for size in self.shape):
+            return False
+        return self.given is None or self.given.HasField("tensor_type")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing that symbols, or following contents, could add."""
+        if self.shape is None or (len(self.shape) < 2 and self.dtype in _SHAPE_DTYPES):
+            return False
+        return self.is_sized
 
 
 _NOTHING = Known()
@@ -54,7 +79,8 @@ class Inference:
     def __init__(self, model: Model) -> None:
         self._model = model
         # What ONNX inferred of the model as a whole, before values were made or renamed.
-        self._types: dict[Value, TypeProto] | None = None
+        self._types: dict[Value, Known] | None = None
+        self._edits = 0
         # What is known of values that new ones stand for.
         self._inherited: dict[Value, Known] = {}
         self._unnamed = count()
@@ -63,25 +89,47 @@ class Inference:
         """What is known of *value*."""
         if value.known is None:
             if self._types is None:
-                self._types = self._infer_model()
-                self._demand()
-            self._infer(value)
+                self._begin()
+            if value.known is None:
+                self._infer(value)
         return value.known or _NOTHING
+
+    def renew(self) -> None:
+        """Forget what is vague, if there were edits since: they may tell more of values after them.
+
+        What is complete stays so, and needs no second look.
+        """
+        if self._types is None or self._edits == self._model.edits:
+            return
+        self._edits = self._model.edits
+        vague = total = 0
+        for graph in self._model.graphs():
+            total += len(graph)
+            for value in graph.values.values():
+                known = value.known or self._types.get(value, _NOTHING)
+                if known.is_complete:
+                    continue
+                if known.is_sized:
+                    self._types[value] = replace(known, value=None)
+                elif value.producer is not None:
+                    vague += 1
+                value.known = None
+        if vague * _APART > total:
+            self._types = None
 
     def inherit(self, old: Value, new: Value) -> None:
         """Let what is known of *old* hold of *new*, where inferring *new* tells less."""
         if self._types is None or new in self._types or new.known is not None:
             return
-        known = old.known or self._inherited.get(old) or self._of(self._types.get(old))
-        if known.type is not None:
+        known = old.known or self._inherited.get(old) or self._types.get(old)
+        if known is not None and (known.dtype is not None or known.given is not None):
             self._inherited[new] = known
 
     def learn(self, value: Value, array: npt.NDArray[Any]) -> None:
         """Note what *value* was found to be, so that what depends on it can be inferred."""
         if value.known is None or value.known.value is None:
             dtype = helper.np_dtype_to_tensor_dtype(array.dtype.newbyteorder("="))
-            type = shapes.tensor_type(dtype, array.shape)
-            value.known = Known(array.shape, dtype, shapes.value_of(array), type)
+            value.known = Known(array.shape, dtype, shapes.value_of(array))
 
     def look_again(self, value: Value) -> None:
         """Let what depends on *value*, which is constant now, be inferred anew where it was vague."""
@@ -94,15 +142,17 @@ class Inference:
                 for output in node.outputs:
                     if output.known is None and output not in self._types:
                         continue
-                    known = output.known or self._of(self._types.get(output))
-                    if not _is_complete(known.type):
+                    known = output.known or self._types.get(output) or _NOTHING
+                    if not known.is_complete:
                         self._types.pop(output, None)
                         self._inherited[output] = known
                         output.known = None
                         pending.append(output)
 
-    def _demand(self) -> None:
-        """Learn, once for a model, how small sizes can be; what is known so far did without."""
+    def _begin(self) -> None:
+        """Infer the model as a whole; and, once, how small sizes can be, which tells more of it."""
+        types = self._infer_model()
+        self._take(types)
         if self._model.minimums is None:
             self._model.minimums = {}
             self._model.minimums = minimums(self._model.graph)
@@ -110,6 +160,16 @@ class Inference:
                 for graph in self._model.graphs():
                     for value in graph.values.values():
                         value.known = None
+                self._take(types)
+
+    def _take(self, types: Mapping[Value, TypeProto]) -> None:
+        """Note what ONNX inferred; most of it is complete."""
+        self._edits = self._model.edits
+        self._types = {value: self._of(type) for value, type in types.items()}
+        for value, known in self._types.items():
+            node = value.producer
+            if node is not None and known.is_complete and node.op_type != "Constant":
+                value.known = value.known or known
 
     def _infer_model(self) -> dict[Value, TypeProto]:
         model = self._model
@@ -136,7 +196,7 @@ class Inference:
         while stack:
             node = stack[-1]
             types = self._types_of(node)
-            if types is None or not all(map(_is_complete, types)):
+            if types is None or not all(known.is_complete for known in types):
                 read = chain(node.inputs, *(body.captured() for body in node.subgraphs))
                 missing = [v for v in read if v is not None and v.known is None]
                 for needed in missing:
@@ -148,9 +208,9 @@ class Inference:
                     continue
                 if types is None:
                     types = self._infer_node(node)
-                elif not all(map(_is_sized, types)) and self._has_learned(node):
+                elif not all(known.is_sized for known in types) and self._has_learned(node):
                     pairs = zip(self._infer_node(node), types, strict=True)
-                    types = [new if new is not None else type for new, type in pairs]
+                    types = [known if new is _NOTHING else new for new, known in pairs]
             stack.pop()
             if any(output.known is None for output in node.outputs):
                 self._forward(node, types)
@@ -159,15 +219,14 @@ class Inference:
         """What is known of an input or an initializer."""
         tensor = value.initializer
         if tensor is None or value.is_input:
-            return self._named(self._of((self._types or {}).get(value)))
-        dims = tuple(tensor.dims)
-        type = shapes.tensor_type(tensor.data_type, dims)
-        return Known(dims, tensor.data_type, _contents(value), type)
+            return self._named((self._types or {}).get(value, _NOTHING))
+        return Known(tuple(tensor.dims), tensor.data_type or None, _contents(value))
 
-    def _types_of(self, node: Node) -> list[TypeProto | None] | None:
+    def _types_of(self, node: Node) -> list[Known] | None:
         """What ONNX inferred of a node's outputs with the whole model; None if it was not there."""
-        found = [(self._types or {}).get(value) for value in node.outputs]
-        return found if any(type is not None for type in found) else None
+        types = self._types or {}
+        found = [types.get(value, _NOTHING) for value in node.outputs]
+        return found if any(known is not _NOTHING for known in found) else None
 
     def _has_learned(self, node: Node) -> bool:
         """Whether symbols told more about an input than ONNX knew when it inferred the model."""
@@ -177,36 +236,37 @@ class Inference:
             contents = value.known.value
             if contents is not None and contents.constants() and not value.is_constant:
                 return True
-            before, now = (self._types or {}).get(value), value.known.type
-            if now is None or _is_complete(before):
+            before, now = (self._types or {}).get(value, _NOTHING), value.known
+            if before.is_complete:
                 continue
-            if _is_complete(now) or (not now.HasField("tensor_type") and now != before):
+            is_other = now.given is not None and not now.given.HasField("tensor_type")
+            if now.is_complete or (is_other and now.given != before.given):
                 return True
         return False
 
-    def _infer_node(self, node: Node) -> list[TypeProto | None]:
+    def _infer_node(self, node: Node) -> list[Known]:
         if node.graph is None:
-            return [None] * len(node.outputs)
+            return [_NOTHING] * len(node.outputs)
         types: dict[str, TypeProto] = {}
         data: dict[str, TensorProto] = {}
         for value in node.inputs:
             if value is None or value.known is None:
                 continue
-            if value.known.type is not None:
-                types[value.name] = value.known.type
+            if (type := value.known.type) is not None:
+                types[value.name] = type
             tensor = value.tensor if value.is_constant else None
             if value.known.value is not None and (tensor := tensor or _tensor_of(value.known)):
                 data[value.name] = tensor
         for value in chain.from_iterable(body.captured() for body in node.subgraphs):
-            if value.known is not None and value.known.type is not None:
-                types[value.name] = value.known.type
+            if value.known is not None and (type := value.known.type) is not None:
+                types[value.name] = type
         ir_version = self._model.proto.ir_version
         found = shapes.infer_node(node.proto, types, data, node.graph.opset_imports, ir_version)
-        return [found.get(value.name) for value in node.outputs]
+        named = (found.get(value.name) for value in node.outputs)
+        return [_NOTHING if type is None else self._of(type) for type in named]
 
-    def _forward(self, node: Node, types: list[TypeProto | None]) -> None:
+    def _forward(self, node: Node, known: list[Known]) -> None:
         """Combine what ONNX infers about a node's outputs with what symbols tell."""
-        known = [self._of(type) for type in types]
         if node.domain or node.has_references:
             pass
         elif node.op_type == "Constant":
@@ -224,7 +284,7 @@ class Inference:
             inherited = self._inherited.pop(output, None)
             output.known = self._named(each if inherited is None else _completed(each, inherited))
 
-    def _of(self, type: TypeProto | None) -> Known:
+    def _of(self, type: TypeProto) -> Known:
         shape = shapes.shape_of(type, self._model.minimums)
         return Known(shape, shapes.dtype_of(type), None, type)
 
@@ -242,9 +302,10 @@ def _by_value(graph: Graph, types: Mapping[str, TypeProto]) -> dict[Value, TypeP
 
 def _completed(known: Known, inherited: Known) -> Known:
     """What is known, and what *inherited* adds to it if the two agree."""
-    if known.type is None:
+    type, before = known.type, inherited.type
+    if type is None:
         return inherited
-    if inherited.type is None or shapes.contradicts(inherited.type, known.type):
+    if before is None or shapes.contradicts(before, type):
         return known
     if known.dtype is None and known.shape is None:
         return replace(inherited, value=known.value or inherited.value)
@@ -254,27 +315,9 @@ def _completed(known: Known, inherited: Known) -> Known:
     return _refined(known, inherited.shape)
 
 
-def _is_sized(type: TypeProto | None) -> bool:
-    """Whether a type is that of a tensor with nothing unknown about its size."""
-    if type is None or not type.HasField("tensor_type"):
-        return False
-    tensor = type.tensor_type
-    if not tensor.HasField("shape") or not tensor.elem_type:
-        return False
-    return all(dim.dim_value > 0 or dim.dim_param for dim in tensor.shape.dim)
-
-
-def _is_complete(type: TypeProto | None) -> bool:
-    """Whether a type leaves nothing that symbols, or following contents, could add."""
-    if type is None or not _is_sized(type):
-        return False
-    tensor = type.tensor_type
-    return len(tensor.shape.dim) > 1 or tensor.elem_type not in _SHAPE_DTYPES
-
-
 def _says_all(known: Known) -> bool:
     """Whether of a value so known nothing more is learned from its data."""
-    if not _is_sized(known.type) or known.shape is None:
+    if not known.is_sized or known.shape is None:
         return False
     if known.value is not None and known.value.constants() is not None:
         return True
@@ -306,8 +349,7 @@ def _refined(known: Known, shape: tuple[DimLike, ...] | None) -> Known:
             return known
         pairs = zip(known.shape, shape, strict=True)
         shape = tuple(new if size is None else size for size, new in pairs)
-    type = known.type if known.dtype is None else shapes.tensor_type(known.dtype, shape)
-    return replace(known, shape=shape, type=type)
+    return Known(shape, known.dtype, known.value, known.given if known.dtype is None else None)
 
 
 def _contents(value: Value) -> ShapeValue | None:

@@ -141,12 +141,8 @@ class Model:
         return Inference(self)
 
     def infer_anew(self) -> None:
-        """Forget what is known about values: what was edited since may tell more of those after it."""
-        if "inference" in self.__dict__:
-            del self.inference
-            for graph in self.graphs():
-                for value in graph.values.values():
-                    value.known = None
+        """Look again at values known in part: what was edited since may tell more of them."""
+        self.inference.renew()
 
     @property
     def function_operators(self) -> Mapping[tuple[str, str], Operator]:
