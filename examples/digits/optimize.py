@@ -1,6 +1,6 @@
 """Optimize both exports; compare them with eager torch.
 
-    python -m examples.digits.optimize
+python -m examples.digits.optimize
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ def main() -> None:
         model = onnxforge.optimize(path)
         model.save(optimized(path))
         path.with_suffix(".report.json").write_text(json.dumps(model.report.to_dict(), indent=1))
-        print(model.report)
-        print(f"off from eager torch by {difference(net, optimized(path), images):.1e}\n")
+        report = model.report
+        for step in report.by_pass():
+            if step.changes:
+                print(f"{step.name:32}{step.changes:3} changes")
+        apart = difference(net, optimized(path), images)
+        print(report.comparison)
+        print(f"{path}: {report.nodes_before} -> {report.nodes} nodes; off by {apart:.1e}\n")
 
 
 if __name__ == "__main__":

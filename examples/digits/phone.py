@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import external_data_helper
-from PIL import Image, ImageFont, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from examples.digits.data import MATPLOTLIB, distorted
 from examples.digits.export import TORCHSCRIPT

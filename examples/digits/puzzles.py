@@ -1,6 +1,6 @@
 """Photographs of Sudokus, drawn: the puzzle, the page it is printed on, and a camera held askew.
 
-    python -m examples.digits.puzzles [--count N]
+python -m examples.digits.puzzles [--count N]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def puzzle(rng: np.random.Generator) -> list[int]:
     )
     board = [int(symbols[(row * 3 + row // 3 + column) % 9]) for row in rows for column in columns]
     for cell in rng.permutation(81)[:54]:
-        without = board[:cell] + [0] + board[cell + 1 :]
+        without = [*board[:cell], 0, *board[cell + 1 :]]
         answers = solutions(without)
         next(answers)
         if next(answers, None) is None:

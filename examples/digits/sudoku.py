@@ -1,6 +1,6 @@
 """Read and solve a photographed Sudoku.
 
-    python -m examples.digits.sudoku model.onnx photograph.png
+python -m examples.digits.sudoku model.onnx photograph.png
 """
 
 from __future__ import annotations
