@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from onnxforge.shapes import Dim, DimLike
+from onnxforge.shapes import Dim, DimLike, is_named
 
 if TYPE_CHECKING:
     from onnxforge.ir.graph import Graph
     from onnxforge.ir.node import Node
 
 
-def minimums(graph: Graph) -> dict[str, int]:
+def minimums(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
     """The least size of each symbol that has to be more than 0, in every run that succeeds.
 
-    Beside a -1 in the target of a Reshape no size may be 0, nor may one of which 0 would say to
-    copy what is not there; a dimension has the elements that a Gather takes by constant indices;
-    and the window of a convolution fits in.
+    Those *known* are among them.  Beside a -1 in the target of a Reshape no size may be 0, nor may
+    one of which 0 would say to copy what is not there; a dimension has the elements that a Gather
+    takes by constant indices; and the window of a convolution fits in.
     """
-    found: dict[str, int] = {}
+    found = dict(known)
     for node in graph.calls(*_DEMANDS):
         if not node.domain and node.output.is_used:
             for size, least in _DEMANDS[node.op_type](node):
-                for symbol, low in _symbols(size, least):
-                    found[symbol] = max(low, found.get(symbol, 1))
+                if is_named(size):
+                    for symbol, low in _symbols(size, least):
+                        found[symbol] = max(low, found.get(symbol, 1))
     return found
 
 

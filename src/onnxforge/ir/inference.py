@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from onnxforge.ir.node import Node
     from onnxforge.ir.value import Value
 
+# What is known of sizes may show that others cannot be small.
+_MAX_DEMANDS = 3
 # Longer tensors are no shapes, and not worth reading.
 _MAX_LENGTH = 64
 # How much more it takes ONNX to infer a node by itself than as one of a model.
@@ -153,14 +155,18 @@ class Inference:
         """Infer the model as a whole; and, once, how small sizes can be, which tells more of it."""
         types = self._infer_model()
         self._take(types)
-        if self._model.minimums is None:
-            self._model.minimums = {}
-            self._model.minimums = minimums(self._model.graph)
-            if self._model.minimums:
-                for graph in self._model.graphs():
-                    for value in graph.values.values():
-                        value.known = None
-                self._take(types)
+        if self._model.minimums is not None:
+            return
+        self._model.minimums = {}
+        for _ in range(_MAX_DEMANDS):
+            found = minimums(self._model.graph, self._model.minimums)
+            if found == self._model.minimums:
+                break
+            self._model.minimums = found
+            for graph in self._model.graphs():
+                for value in graph.values.values():
+                    value.known = None
+            self._take(types)
 
     def _take(self, types: Mapping[Value, TypeProto]) -> None:
         """Note what ONNX inferred; most of it is complete."""

@@ -63,6 +63,9 @@ class Atom:
             lows = [low for low in map(lower_bound, self.args) if low is not None]
             return min(lows) if len(lows) == len(self.args) else None
         numerator, denominator = self.args
+        low = lower_bound(numerator)
+        if isinstance(denominator, int) and low is not None:
+            return low // denominator
         return 0 if at_least(numerator, 0) and at_least(denominator, 0) else None
 
     @cached_property
