@@ -50,6 +50,7 @@ from onnxforge_passes.parallel_matmul_merging import ParallelMatmulMerging
 from onnxforge_passes.reduction_fusion import ReductionFusion
 from onnxforge_passes.relu_fusion import ReluFusion
 from onnxforge_passes.repetition_fusion import RepetitionFusion
+from onnxforge_passes.reduction_merging import ReductionMerging
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
 from onnxforge_passes.sequence_elimination import SequenceElimination
@@ -90,6 +91,7 @@ standard = Pipeline(
     SplitDeferral(),
     IndexMerging(),
     GatherNdElimination(),
+    ReductionMerging(),
     CastLikeLowering(),
     CastChainElimination(),
     NoopElimination(),

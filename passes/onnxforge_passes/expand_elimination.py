@@ -43,11 +43,10 @@ def _sources(node: Node) -> Iterable[Value]:
         yield first
     elif node.op_type == "Tile":
         repeats = node.input(1)
-        counts = repeats.contents.elements if repeats is not None and repeats.contents else None
-        pairs = zip(first.shape or (), counts or (), strict=False)
-        if counts is not None and first.rank == len(counts):
-            if all(size == 1 or count == 1 for size, count in pairs):
-                yield first
+        counts = repeats.contents.elements if repeats is not None and repeats.contents else ()
+        pairs = list(zip(first.shape or (), counts, strict=False))
+        if len(pairs) == first.rank and all(size == 1 or count == 1 for size, count in pairs):
+            yield first
     else:
         yield from sources_of(node)
 

@@ -14,22 +14,18 @@ class Fusion(RewritePass):
 
     def run(self, graph: Graph) -> int:
         """Replace every occurrence; return how many there were."""
-        if any(map(_quantizes, _enclosing(graph))):
+        if quantizes(graph):
             graph.decline("the graph quantizes, and differences in rounding would be amplified")
             return 0
         return super().run(graph)
 
 
-def _enclosing(graph: Graph | None) -> list[Graph]:
-    graphs = []
-    while graph is not None:
-        graphs.append(graph)
-        graph = graph.outer
-    return graphs
-
-
-def _quantizes(graph: Graph) -> bool:
-    return any(
-        op_type == "QuantizeLinear" or op_type.startswith("DynamicQuantize")
-        for op_type in graph.op_types
-    )
+def quantizes(graph: Graph) -> bool:
+    """Whether a graph, or one around it, quantizes as it runs."""
+    around: Graph | None = graph
+    while around is not None:
+        for op_type in around.op_types:
+            if op_type == "QuantizeLinear" or op_type.startswith("DynamicQuantize"):
+                return True
+        around = around.outer
+    return False
