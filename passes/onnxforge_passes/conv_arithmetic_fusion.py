@@ -12,7 +12,7 @@ from .weights import along_outputs, channels, require_own, rounded, scale_and_sh
 class ConvArithmeticFusion(RewritePass):
     """Fold constants into the Conv or ConvTranspose whose channels they scale or shift.
 
-    That is Add, Sub, Mul and Div with one number for each output channel, or with one for all.
+    That is Neg, and Add, Sub, Mul and Div with one number for each output channel, or with one for all.
 
         k * (W * x + B) + c  =  (k * W) * x + (k * B + c)
 
@@ -39,6 +39,10 @@ class ConvArithmeticFusion(RewritePass):
         """A divisor for each channel."""
         return op.Div(_conv(op, x, W, B), k)
 
+    def pattern_neg(self, op: Any, x: Value, W: Const, B: Const | None) -> Any:
+        """The opposite."""
+        return op.Neg(_conv(op, x, W, B))
+
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The convolution with its new weights and bias."""
         conv, arithmetic = match.nodes
@@ -49,7 +53,7 @@ class ConvArithmeticFusion(RewritePass):
             raise Decline("the constant has infinities, zeros to divide by, or no numbers")
         if B is not None:
             shift = shift + k * B.numpy(np.float64)
-        has_bias = B is not None or arithmetic.op_type not in ("Mul", "Div")
+        has_bias = B is not None or arithmetic.op_type not in ("Mul", "Div", "Neg")
         weights: Any = W
         if not (k == 1).all():
             require_own(match, W)

@@ -13,8 +13,8 @@ from .weights import FLOATS, Array, require_own, rounded, scale_and_shift
 class GemmArithmeticFusion(RewritePass):
     """Fold constants into the Gemm or MatMul whose columns they scale or shift.
 
-    That is Mul and Div with one number for each column, or with one for all, BatchNormalization
-    with constant parameters, and Add and Sub where there is a bias already.
+    That is Neg, Mul and Div with one number for each column, or with one for all,
+    BatchNormalization with constant parameters, and Add and Sub where there is a bias already.
 
         k * (x @ W + B) + c  =  x @ (W * k) + (k * B + c)
 
@@ -53,6 +53,16 @@ class GemmArithmeticFusion(RewritePass):
     def pattern_sub(self, op: Any, x: Value, W: Const, B: Const | None, to: Value, k: Const) -> Any:
         """A bias to take away."""
         return op.Sub(_moved(op, _biased(op, x, W, B), to), k)
+
+    def pattern_sub_from(
+        self, op: Any, x: Value, W: Const, B: Const | None, to: Value, k: Const
+    ) -> Any:
+        """A constant to take the columns from."""
+        return op.Sub(k, _moved(op, _biased(op, x, W, B), to))
+
+    def pattern_neg(self, op: Any, x: Value, W: Const, B: Const | None, to: Value) -> Any:
+        """The opposite."""
+        return op.Neg(_moved(op, _product(op, x, W, B), to))
 
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The product with its new weights, moved as before."""

@@ -6,15 +6,23 @@ import numpy as np
 
 from onnxforge import Const, Decline, Match, RewritePass, Value
 
-from .weights import require_own, rounded, scale_and_shift
+from .weights import FLOATS, require_own, rounded, scale_and_shift
+
+# What a normalization or an activation that is spelt out is scaled after.
+_PARTS = frozenset({"Cast", "Div", "Mul"})
 
 
 class GemmInputFusion(RewritePass):
-    """Fold a BatchNormalization with constant parameters into the Gemm or MatMul that reads it.
+    """Fold constants that scale the columns a Gemm or MatMul reads into its weights.
+
+    That is Mul and Div with one number for each column, or with one for all, and, of matrices,
+    BatchNormalization with constant parameters.
 
         (k * x + c) @ W + B  =  x @ (k * W) + (c @ W + B)
 
-    The new weights are computed in float64 and rounded once, to the type the old ones have.
+    An Add or Sub alone is left as it is: where a mean is taken away that is large beside the
+    deviations from it, doing so after the product loses their digits.  The new weights are computed
+    in float64 and rounded once, to the type the old ones have.
     """
 
     def pattern(
@@ -33,37 +41,47 @@ class GemmInputFusion(RewritePass):
         return op.Gemm(norm, W, B, transA=0)
 
     def pattern_matmul(
-        self,
-        op: Any,
-        x: Value,
-        W: Const,
-        B: Const | None,
-        scale: Const,
-        bias: Const,
-        mean: Const,
-        var: Const,
+        self, op: Any, x: Value, W: Const, scale: Const, bias: Const, mean: Const, var: Const
     ) -> Any:
         """The same with MatMul."""
         norm = op.BatchNormalization(x, scale, bias, mean, var, training_mode=0)
         return op.MatMul(norm, W)
 
+    def pattern_scaled(self, op: Any, x: Value, W: Const, B: Const | None, k: Const) -> Any:
+        """A Gemm of what was scaled."""
+        return op.Gemm(_scaled(op, x, k), W, B, transA=0)
+
+    def pattern_scaled_matmul(self, op: Any, x: Value, W: Const, k: Const) -> Any:
+        """The same with MatMul."""
+        return op.MatMul(_scaled(op, x, k), W)
+
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The product with its new weights."""
-        norm, product = match.nodes
+        scaling, product = match.nodes
         W_, dtype = W.numpy(np.float64), W.numpy().dtype
-        if x.rank != 2 or W_.ndim != 2:
+        if W_.ndim != 2 or not x.rank or W.dtype not in FLOATS:
+            raise Decline("the weights are no matrix of floats")
+        if scaling.op_type == "BatchNormalization" and x.rank != 2:
             raise Decline("the product is not known to be one of matrices")
+        if x.producer is not None and x.producer.op_type in _PARTS:
+            raise Decline("it may be part of an activation or normalization, which would be lost")
         require_own(match, W)
         is_gemm = product.op_type == "Gemm"
         turned = is_gemm and product.attribute("transB")
         inputs = W_.shape[1] if turned else len(W_)
-        k, c = scale_and_shift(norm, x, 2, 1, inputs)
+        k, c = scale_and_shift(scaling, x, x.rank, x.rank - 1, inputs)
+        if x.shape is None or x.shape[-1] != inputs:
+            raise Decline("the input is not known to have the columns it is scaled to")
+        if not np.isfinite(k).all():
+            raise Decline("the constant has infinities, zeros to divide by, or no numbers")
         with np.errstate(all="ignore"):  # `rounded` looks at what came of it
             weights = rounded(W_ * (k if turned else k[:, None]), dtype)
             shift = c @ (W_.T if turned else W_)
         if not is_gemm:
             y = op.MatMul(x, weights, like=product)
-            return op.Add(y, rounded(shift, dtype))
+            return op.Add(y, rounded(shift, dtype)) if shift.any() else y
+        if not shift.any():
+            return op.Gemm(x, weights, B, like=product)
         shift = product.attribute("alpha") * shift
         if B is not None:
             old = product.attribute("beta") * B.numpy(np.float64)
@@ -71,3 +89,7 @@ class GemmInputFusion(RewritePass):
                 raise Decline("the bias would become a matrix")
             shift = shift + old
         return op.Gemm(x, weights, rounded(shift, dtype), like=product, beta=None)
+
+
+def _scaled(op: Any, x: Value, k: Const) -> Any:
+    return op.any(op.Mul(x, k), op.Div(x, k))

@@ -70,12 +70,14 @@ def along_axis(constant: Value, rank: int, axis: int, size: int) -> Array:
 def scale_and_shift(node: Node, x: Value, rank: int, axis: int, size: int) -> tuple[Array, Array]:
     """The float64 numbers a and b, one for each channel, such that *node* computes a * x + b.
 
-    The node is an Add, Sub, Mul or Div of *x* and a constant, or a BatchNormalization with constant
-    parameters.  Raises `Decline` if it computes anything else, or if it cannot be told.
+    The node is a Neg, an Add, Sub, Mul or Div of *x* and a constant, or a BatchNormalization with
+    constant parameters.  Raises `Decline` if it computes anything else, or if it cannot be told.
     """
     one, zero = np.ones(size), np.zeros(size)
     if node.op_type == "BatchNormalization":
         return _of_batch_norm(node, size)
+    if node.op_type == "Neg":
+        return -one, zero
     require_broadcasting(node)
     first, second = node.inputs
     assert first is not None

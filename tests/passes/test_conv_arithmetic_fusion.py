@@ -264,3 +264,17 @@ def test_weights_that_are_computed_are_left_alone() -> None:
         }
         """,
     )
+
+
+@pytest.mark.parametrize("bias", ["", ", B"])
+def test_the_opposite_of_a_convolution(bias: str) -> None:
+    check(
+        ConvArithmeticFusion(),
+        before=f"""
+        g (float[N,3,8,8] x) => (float[N,4,6,6] y) <float[4,3,3,3] W, float[4] B> {{
+            c = Conv(x, W{bias})
+            y = Neg(c)
+        }}
+        """,
+        after=f"y = Conv(x, *{', *' if bias else ''})",
+    )

@@ -321,3 +321,17 @@ def test_in_a_body() -> None:
             q = Relu(z)
         """,
     )
+
+
+@pytest.mark.parametrize("arithmetic", ["Sub(k, p)", "Neg(p)"])
+def test_the_opposite_of_a_product(arithmetic: str) -> None:
+    check(
+        GemmArithmeticFusion(),
+        before=f"""
+        g (float[N,8] x) => (float[N,4] y) <float[8,4] W, float[4] B, float[4] k> {{
+            p = Gemm(x, W, B)
+            y = {arithmetic}
+        }}
+        """,
+        after="y = Gemm(x, *, *)",
+    )

@@ -143,3 +143,55 @@ def test_in_a_body() -> None:
             q = Relu(z)
         """,
     )
+
+
+@pytest.mark.parametrize("dtype", ["float", "float16"])
+@pytest.mark.parametrize("scaling", ["Mul(x, k)", "Mul(k, x)", "Div(x, k)"])
+@pytest.mark.parametrize("shape", ["8", "1,8", "1"])
+def test_a_scale_goes_into_a_product_of_any_rank(shape: str, scaling: str, dtype: str) -> None:
+    check(
+        GemmInputFusion(),
+        before=f"""
+        g ({dtype}[N,S,8] x) => ({dtype}[N,S,4] y) <{dtype}[{shape}] k, {dtype}[8,4] W> {{
+            s = {scaling}
+            y = MatMul(s, W)
+        }}
+        """,
+        after="y = MatMul(x, *)",
+    )
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_a_scale_goes_into_a_gemm(turned: int) -> None:
+    check(
+        GemmInputFusion(),
+        before=f"""
+        g (float[N,8] x) => (float[N,4] y)
+        <float[8] k, float[{"4,8" if turned else "8,4"}] W, float[4] B> {{
+            s = Mul(x, k)
+            y = Gemm <transB = {turned}> (s, W, B)
+        }}
+        """,
+        after=f"y = Gemm<transB={turned}>(x, *, *)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "body", "reason"),
+    [
+        ("float[N,8] x", "s = Add(x, k) y = MatMul(s, W)", None),
+        ("float[N,8] x", "m = Mul(x, x) s = Mul(m, k) y = MatMul(s, W)", "part of an activation"),
+        ("float[N,1] x", "s = Mul(x, k) y = MatMul(s, W)", "columns it is scaled to"),
+        ("float[N,8] x", "s = Mul(x, K) y = MatMul(s, W)", "one number for each channel"),
+        ("float[N,8] x", "s = Div(x, zeros) y = MatMul(s, W)", "zeros to divide by"),
+    ],
+)
+def test_what_is_no_scale_of_columns_is_left_alone(x: str, body: str, reason: str | None) -> None:
+    check(
+        GemmInputFusion(),
+        before=f"""
+        g ({x}) => (float[M,4] y)
+        <float[8] k, float[3,8] K, float[8] zeros = {{0,0,0,0,0,0,0,0}}, float[8,4] W> {{ {body} }}
+        """.replace("[N,8] x", "[3,8] x" if "K)" in body else "[N,8] x"),
+        declined=reason,
+    )
