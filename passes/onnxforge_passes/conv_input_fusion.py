@@ -6,7 +6,14 @@ import numpy as np
 
 from onnxforge import Const, Decline, Match, Node, RewritePass, Value
 
-from .weights import along_inputs, require_own, rounded, scale_and_shift
+from .weights import (
+    Array,
+    along_inputs,
+    require_broadcasting,
+    require_own,
+    rounded,
+    scale_and_shift,
+)
 
 
 class ConvInputFusion(RewritePass):
@@ -17,6 +24,9 @@ class ConvInputFusion(RewritePass):
     must not pad then: the padding is 0 before and after.
 
         W * (k * x + c) + B  =  (W * k) * x + (sum(W * c) + B)
+
+    Where a Conv pads, and an Add or Sub comes after the scale, as images are prepared, it is done
+    ahead of it: W * (k * x + c) = (W * k) * (x + c / k).
     """
 
     def pattern(self, op: Any, x: Value, W: Const, B: Const | None, k: Const) -> Any:
@@ -26,6 +36,13 @@ class ConvInputFusion(RewritePass):
     def pattern_transposed(self, op: Any, x: Value, W: Const, B: Const | None, k: Const) -> Any:
         """The same with ConvTranspose."""
         return op.ConvTranspose(_scaled(op, x, k), W, B)
+
+    def pattern_shifted(
+        self, op: Any, x: Value, W: Const, B: Const | None, k: Const, c: Const
+    ) -> Any:
+        """A Conv of what was scaled and shifted."""
+        y = _scaled(op, x, k)
+        return op.Conv(op.any(op.Add(y, c), op.Sub(y, c)), W, B)
 
     def pattern_norm(
         self,
@@ -42,9 +59,11 @@ class ConvInputFusion(RewritePass):
         norm = op.BatchNormalization(x, scale, bias, mean, var, training_mode=0)
         return op.Conv(norm, W, B)
 
-    def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
+    def rewrite(
+        self, op: Any, match: Match, x: Value, W: Const, B: Const | None, c: Const | None
+    ) -> Any:
         """The convolution with its new weights and bias."""
-        scaling, conv = match.nodes
+        scaling, *shifting, conv = match.nodes
         if x.producer is not None and x.producer.op_type in ("Mul", "Div"):
             raise Decline("it may be part of an activation or normalization, which would be lost")
         require_own(match, W)
@@ -62,12 +81,26 @@ class ConvInputFusion(RewritePass):
             # W is [outputs, inputs / groups, kernel]: each group of outputs sees its own inputs.
             total = (W_ * along_inputs(shift, conv, W_)).reshape(len(W_), -1).sum(axis=1)
             new = rounded(total + (B.numpy(np.float64) if B is not None else 0), dtype)
+        if c is not None:
+            require_broadcasting(*shifting)
+            factor = next(v for v in scaling.inputs if v is not x and v is not None)
+            x = getattr(op, shifting[0].op_type)(x, _unscaled(c, factor, scaling), like=shifting[0])
         convolve = getattr(op, conv.op_type)
         return convolve(x, rounded(W_ * along_inputs(k, conv, W_), dtype), new, like=conv)
 
 
 def _scaled(op: Any, x: Value, k: Const) -> Any:
     return op.any(op.Mul(x, k), op.Div(x, k))
+
+
+def _unscaled(c: Value, k: Value, scaling: Node) -> Array:
+    """The constant to add ahead of the scaling, for that which is added after it."""
+    added, factor = c.numpy(np.float64), k.numpy(np.float64)
+    with np.errstate(all="ignore"):  # `rounded` looks at what came of it
+        exact = added * factor if scaling.op_type == "Div" else added / factor
+    if exact.size > max(added.size, factor.size):
+        raise Decline("the constants are larger together")
+    return rounded(exact, c.numpy().dtype)
 
 
 def _is_unpadded(conv: Node) -> bool:

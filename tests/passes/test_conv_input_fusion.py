@@ -194,3 +194,43 @@ def test_in_a_body() -> None:
             q = Relu(*)
         """,
     )
+
+
+@pytest.mark.parametrize("shape", ["3,1,1", "1,1,1", "1,3,1,1"])
+@pytest.mark.parametrize("shift", ["Sub(s, c)", "Add(s, c)"])
+@pytest.mark.parametrize("scaling", ["Div(x, k)", "Mul(x, k)"])
+def test_an_image_is_shifted_before_it_is_scaled(scaling: str, shift: str, shape: str) -> None:
+    check(
+        ConvInputFusion(),
+        before=f"""
+        g (float[N,3,8,8] x) => (float[N,4,8,8] y)
+        <float[{shape}] k, float[3,1,1] c, float[4,3,3,3] W, float[4] B> {{
+            s = {scaling}
+            t = {shift}
+            y = Conv <pads = [1,1,1,1]> (t, W, B)
+        }}
+        """,
+        after=f"t1 = {shift[:3]}(x, *)\ny = Conv<pads=[1,1,1,1]>(t1, *, *)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("shift", "constants", "reason"),
+    [
+        ("Sub(c, s)", "float[3,1,1] k, float[3,1,1] c", None),
+        ("Add(s, c)", "float[3,1,1] k, float[8,1] c", "larger together"),
+        ("Add(s, c)", "float[1] k = {0}, float[3,1,1] c", "out of the range"),
+    ],
+)
+def test_shifts_that_stay(shift: str, constants: str, reason: str | None) -> None:
+    check(
+        ConvInputFusion(),
+        before=f"""
+        g (float[N,3,8,8] x) => (float[N,4,8,8] y) <{constants}, float[4,3,3,3] W> {{
+            s = Mul(x, k)
+            t = {shift}
+            y = Conv <pads = [1,1,1,1]> (t, W)
+        }}
+        """,
+        declined=reason,
+    )
