@@ -24,6 +24,7 @@ from onnxforge_passes.elements_to_split import ElementsToSplit
 from onnxforge_passes.elu_fusion import EluFusion
 from onnxforge_passes.expand_elimination import ExpandElimination
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
+from onnxforge_passes.gather_elimination import GatherElimination
 from onnxforge_passes.gather_nd_elimination import GatherNdElimination
 from onnxforge_passes.gelu_fusion import GeluFusion
 from onnxforge_passes.gemm_arithmetic_fusion import GemmArithmeticFusion
@@ -90,6 +91,7 @@ standard = Pipeline(
     ElementsToSplit(),
     SplitDeferral(),
     IndexMerging(),
+    GatherElimination(),
     GatherNdElimination(),
     ReductionMerging(),
     CastLikeLowering(),
