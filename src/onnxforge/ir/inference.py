@@ -67,9 +67,16 @@ class Known(KnownInput):
     @property
     def is_complete(self) -> bool:
         """Whether there is nothing that symbols, or following contents, could add."""
-        if self.shape is None or (len(self.shape) < 2 and self.dtype in _SHAPE_DTYPES):
+        if self.shape is None:
             return False
+        if len(self.shape) < 2 and self.dtype in _SHAPE_DTYPES:
+            return self.value is not None and self.value.constants() is not None
         return self.is_sized
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is complete, and there are no symbols in it."""
+        return self.is_complete and all(isinstance(size, int) for size in self.shape or ())
 
 
 _NOTHING = Known()
@@ -165,7 +172,8 @@ class Inference:
             self._model.minimums = found
             for graph in self._model.graphs():
                 for value in graph.values.values():
-                    value.known = None
+                    if value.known is not None and not value.known.is_fixed:
+                        value.known = None
             self._take(types)
 
     def _take(self, types: Mapping[Value, TypeProto]) -> None:

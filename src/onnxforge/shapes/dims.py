@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, total_ordering
+from functools import cached_property, lru_cache, total_ordering
 from typing import Any, TypeAlias
 
 MAX_TERMS = 48
@@ -25,6 +25,9 @@ MAX_SIZE = 2**63 - 1
 """The largest size, and the largest coefficient, ONNX's int64 can hold."""
 UNNAMED = "\0"
 """What the name of a symbol begins with that stands for a size no file has a name for."""
+
+# The layers of a model have the same sizes, so the same expressions come up again and again.
+_remembered = lru_cache(maxsize=1 << 14)
 
 
 @total_ordering
@@ -144,11 +147,15 @@ class Dim:
         """
         return _rebuilt(self, lambda atom: sizes.get(atom.name) if not atom.args else None)
 
-    def __hash__(self) -> int:
+    @cached_property
+    def _hash(self) -> int:
         return hash(self.terms)
 
+    def __hash__(self) -> int:
+        return self._hash
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dim) and self.terms == other.terms
+        return self is other or (isinstance(other, Dim) and self.terms == other.terms)
 
     def __add__(self, other: Known) -> Known:
         if not isinstance(other, int | Dim):
@@ -171,12 +178,7 @@ class Dim:
     def __mul__(self, other: Known) -> Known:
         if not isinstance(other, int | Dim):
             return NotImplemented
-        product: Terms = {}
-        for left, a in self.terms:
-            for right, b in _terms(other).items():
-                monomial = tuple(sorted(left + right)) if left and right else left or right
-                product[monomial] = product.get(monomial, 0) + a * b
-        return _known(product)
+        return _times(self, other)
 
     __rmul__ = __mul__
 
@@ -220,7 +222,7 @@ def dim(name: str, minimum: int = 0) -> Dim:
     Symbols of one name are equal, so a name must come from where equal names mean equal sizes,
     such as the `dim_param`s of a graph's declared inputs.
     """
-    return Dim((((Atom("symbol", name, minimum, ()),), 1),))
+    return _dim((((Atom("symbol", name, minimum, ()),), 1),))
 
 
 def unnamed(number: int) -> Dim:
@@ -300,6 +302,11 @@ def ceil_div(a: Known, b: Known) -> Known:
 
 def maximum(sizes: Iterable[Known]) -> Known:
     """The largest of one or more *sizes*."""
+    return _maximum(tuple(sizes))
+
+
+@_remembered
+def _maximum(sizes: tuple[Known, ...]) -> Known:
     arguments: dict[Known, None] = {}
     for size in sizes:
         constant = _terms(size).get((), 0)
@@ -333,6 +340,11 @@ def broadcast(sizes: Iterable[Known]) -> Known:
 
     Raises ArithmeticError for two numbers that do not broadcast.
     """
+    return _broadcast(tuple(sizes))
+
+
+@_remembered
+def _broadcast(sizes: tuple[Known, ...]) -> Known:
     found: dict[Known, None] = {}
     for size in sizes:
         only = size.terms[0] if isinstance(size, Dim) and len(size.terms) == 1 else ((), 0)
@@ -437,15 +449,31 @@ def _known(terms: Terms) -> Known:
         return kept[()]
     if len(kept) > MAX_TERMS or max(map(abs, kept.values())) > MAX_SIZE or max(map(len, kept)) > 16:
         raise TooComplexError(f"an expression of {len(kept)} terms")
-    return Dim(tuple(sorted(kept.items())))
+    return _dim(tuple(sorted(kept.items())))
+
+
+@_remembered
+def _dim(terms: tuple[tuple[Monomial, int], ...]) -> Dim:
+    return Dim(terms)
 
 
 def _single(atom: Atom) -> Dim:
     if atom.depth > MAX_DEPTH:
         raise TooComplexError(f"{atom.depth} divisions and maxima nested")
-    return Dim((((atom,), 1),))
+    return _dim((((atom,), 1),))
 
 
+@_remembered
+def _times(a: Dim, b: Known) -> Known:
+    product: Terms = {}
+    for left, x in a.terms:
+        for right, y in _terms(b).items():
+            monomial = tuple(sorted(left + right)) if left and right else left or right
+            product[monomial] = product.get(monomial, 0) + x * y
+    return _known(product)
+
+
+@_remembered
 def _plus(a: Known, b: Known, sign: int) -> Known:
     total = _terms(a)
     for monomial, number in _terms(b).items():
@@ -485,6 +513,7 @@ def _with_arguments(atom: Atom, find: Callable[[Atom], Known | None]) -> Known:
     return maximum(arguments) if atom.kind == "max" else arguments[0] // arguments[1]
 
 
+@_remembered
 def _floor(a: Known, b: Known) -> Known:
     if isinstance(b, int):
         return _floor_by_number(a, b)
