@@ -15,6 +15,7 @@ from onnxforge.contract import Interface
 from onnxforge.errors import NotEquivalentError, PassError
 from onnxforge.ir import Model
 from onnxforge.manager import PassManager
+from onnxforge.opset import raise_opset
 from onnxforge.passes import Pass
 from onnxforge.specialize import fix_shapes
 
@@ -32,6 +33,7 @@ def optimize(
     freeze: bool = False,
     dims: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    opset: int | None = None,
     feeds: Mapping[str, Any] | None = None,
     max_rounds: int = 10,
     provenance: bool = False,
@@ -57,6 +59,8 @@ def optimize(
         freeze: Take initializers off the list of inputs, so that they can be folded.
         dims: Sizes to fix symbolic dimensions at, by their names: a change of interface.
         input_shapes: Whole shapes to fix, by the names of inputs: a change of interface.
+        opset: The version of ONNX's operators to raise the whole model to, before the passes run: a
+            later one has operators that they can fuse to.
         feeds: The inputs to compare on, by name; without, some are made up.
         max_rounds: How often to run the passes at most.
         provenance: Write into the metadata of each node a pass makes or changes which pass that was.
@@ -67,6 +71,7 @@ def optimize(
         NotEquivalentError: The result computes something else; its `report` tells what was done.
         InterfaceError: A pass changed what callers rely on.
         InvalidModelError: The input is no valid model.
+        OpsetError: The model is of a later opset, or has a node without a counterpart in *opset*.
         PassError: A pass is unknown, cannot take its options, fails, or introduces an operator that
             the target does not run.
         TypeError: *model* is nothing of the above, or cannot be changed in place.
@@ -91,6 +96,11 @@ def optimize(
             fix_shapes(subject, dims, input_shapes)
         interface = Interface.of(subject)
         check = _Check(subject, chosen, verify, feeds, keep_failure) if verify else None
+        if opset is not None:
+            raise_opset(subject, opset)
+            interface = interface.raised(opset)
+            if check:
+                check.rebase(subject)
         manager = PassManager(
             chosen,
             checker=check.edits if check else None,
@@ -129,8 +139,13 @@ class _Check:
         self.edits: EditChecker | None = EditChecker() if verify == "edits" else None
         self.passes = passes
         self.folder = Path(keep) if keep is not None else None
+        self.original: Model | None = None
+        self.rebase(model)
+
+    def rebase(self, model: Model) -> None:
+        """Look for the edit at fault, if need be, among those made of *model* as it is now."""
         # Views cost nothing to copy, and only the search for the edit at fault starts anew.
-        self.original = model.copy() if keep is not None else None
+        self.original = model.copy() if self.folder is not None else None
 
     def __call__(self, model: Model) -> None:
         """Raise if *model* is not what the recorded one was."""
@@ -149,6 +164,9 @@ class _Check:
         from onnxforge.bisect import bisect
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_good(self.original):
+            self.original.save(self.folder / "after.onnx")
+            return f"raising the opset alone is at fault; what comes of it is in {self.folder}"
         fault = bisect(self.original, self.passes, self._is_good)
         if fault is None:
             model.save(self.folder / "after.onnx")

@@ -8,12 +8,13 @@ after: a breach is a defect of a pass, found here even if the numbers agree.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnx import GraphProto, ModelProto, StringStringEntryProto, ValueInfoProto
 
 from onnxforge.errors import InterfaceError
 from onnxforge.ir import Model
+from onnxforge.ir.operators import domain_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Interface:
             {entry.domain: entry.version for entry in proto.opset_import},
             {a.tensor_name: a.SerializeToString() for a in graph.quantization_annotation},
         )
+
+    def raised(self, opset: int) -> Interface:
+        """The same with another version of ONNX's own operators, which a user asked for."""
+        own = {domain: opset for domain in self.opset_imports if domain_of(domain) == ""}
+        return replace(self, opset_imports=self.opset_imports | own)
 
     def breaches(self, after: Interface) -> Iterator[str]:
         """What *after* changed that it must not have, one sentence each."""

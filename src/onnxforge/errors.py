@@ -7,6 +7,7 @@ OnnxForgeError
 │   ├── UnknownPassError
 │   ├── PassOptionError
 │   └── DuplicatePassError     two distributions claim one name
+├── OpsetError                 a model cannot be brought to the opset asked for
 ├── NotConstantError           a value's data was asked for, and the model does not hold it
 ├── EvaluationError            a runtime refused, or failed, to compute a model
 │   └── TooLongError           it was stopped, lest it never end
@@ -50,6 +51,10 @@ class PassOptionError(PassError, ValueError):
 
 class DuplicatePassError(PassError):
     """Two installed distributions register a pass under the same name."""
+
+
+class OpsetError(OnnxForgeError):
+    """A model cannot be brought to the opset asked for; the message names the node at fault."""
 
 
 class NotConstantError(OnnxForgeError):

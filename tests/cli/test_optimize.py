@@ -376,3 +376,19 @@ def test_no_arguments_are_a_question(cli: Cli) -> None:
     assert done.exit_code == 0
     for name in ("optimize", "passes", "inspect", "verify"):
         assert name in done.stdout
+
+
+def test_the_opset_is_raised_on_request(cli: Cli, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    done = cli("optimize", source, "-o", out, "--opset", 21)
+    assert done.exit_code == 0, done.stderr
+    assert onnxforge.load(out).opset_imports == {"": 21}
+    assert cli("verify", source, out).exit_code == 0
+
+
+@pytest.mark.parametrize(("opset", "why"), [(13, "not lowered"), (99, "not known")])
+def test_an_opset_that_cannot_be_is_told_of(cli: Cli, source: Path, opset, why, tmp_path: Path):
+    done = cli("optimize", source, "-o", tmp_path / "out.onnx", "--opset", opset)
+    assert done.exit_code == 2
+    assert why in done.stderr
+    assert not (tmp_path / "out.onnx").exists()

@@ -82,6 +82,10 @@ def optimize(
         list[str],
         typer.Option(metavar="INPUT=SIZE,SIZE,...", help="Fix an input's shape.  Repeatable."),
     ] = [],  # noqa: B006
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Raise the model's opset first, for fusions that need it."),
+    ] = None,
     external_data: Annotated[
         bool | None,
         typer.Option(
@@ -114,6 +118,7 @@ def optimize(
             freeze=freeze,
             dims={name: sizes[0] for name, sizes in sizes_of(dim, "--dim", 1).items()},
             input_shapes=sizes_of(input_shape, "--input-shape"),
+            opset=opset,
             feeds=feeds_of(inputs),
             max_rounds=max_rounds,
             provenance=provenance,
