@@ -5,6 +5,8 @@ A pass is imported from its own module; here are those that `standard` is made o
 
 from onnxforge import Pipeline
 from onnxforge_passes.arithmetic_identity_elimination import ArithmeticIdentityElimination
+from onnxforge_passes.attention_fusion import AttentionFusion
+from onnxforge_passes.batched_transpose_fusion import BatchedTransposeFusion
 from onnxforge_passes.cast_chain_elimination import CastChainElimination
 from onnxforge_passes.cast_like_lowering import CastLikeLowering
 from onnxforge_passes.clip_fusion import ClipFusion
@@ -42,6 +44,7 @@ from onnxforge_passes.loop_elimination import LoopElimination
 from onnxforge_passes.matmul_add_fusion import MatmulAddFusion
 from onnxforge_passes.mean_fusion import MeanFusion
 from onnxforge_passes.mish_fusion import MishFusion
+from onnxforge_passes.nan_guard_elimination import NanGuardElimination
 from onnxforge_passes.negation_fusion import NegationFusion
 from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
@@ -84,6 +87,7 @@ standard = Pipeline(
     ShapeSharing(),
     ViewMerging(),
     TransposeMerging(),
+    BatchedTransposeFusion(),
     TransposeCancellation(),
     ConcatMerging(),
     SliceMerging(),
@@ -106,6 +110,7 @@ standard = Pipeline(
     SequenceElimination(),
     SigmoidFusion(),
     SoftmaxFusion(),
+    NanGuardElimination(),
     ReluFusion(),
     LeakyReluFusion(),
     EluFusion(),
@@ -133,6 +138,7 @@ standard = Pipeline(
     GemmInputFusion(),
     ConstantArithmeticMerging(),
     ParallelMatmulMerging(),
+    AttentionFusion(),
     MatmulAddFusion(),
     GemmTransposeFusion(),
     ConstantToInitializer(),

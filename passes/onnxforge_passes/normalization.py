@@ -31,6 +31,15 @@ class Standardization(Fusion):
         return op.Mul(d, reciprocal_root(op, _variance(op, d, axes2), eps))
 
 
+def standardized(op: Any, x: Any, axes: Const | None, axes2: Const | None, eps: Const) -> Any:
+    """(x - mean) / sqrt(variance + eps), divided or multiplied with the reciprocal."""
+    d = _deviations(op, x, axes)
+    variance = _variance(op, d, axes2)
+    return op.any(
+        op.Div(d, _root(op, variance, eps)), op.Mul(d, reciprocal_root(op, variance, eps))
+    )
+
+
 def square(op: Any, x: Any) -> Any:
     """A value times itself."""
     return op.any(op.Mul(x, x), op.Pow(x, 2.0))
@@ -42,7 +51,7 @@ def reciprocal_root(op: Any, x: Any, eps: Const) -> Any:
     return op.any(op.Reciprocal(root), op.Div(1.0, root), op.Pow(op.Add(x, eps), -0.5))
 
 
-def _deviations(op: Any, x: Value, axes: Const | None) -> Any:
+def _deviations(op: Any, x: Any, axes: Const | None) -> Any:
     return op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
 
 

@@ -1,0 +1,216 @@
+"""Scaled dot product attention, as exporters spell it, and its heads side by side in rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from onnxforge import Const, Decline, Match, Node, Value
+from onnxforge.shapes import DimLike, known_equal
+
+from .fusion import Fusion
+from .split_deferral import split_into
+
+# How q, k and v lie: [batch, heads, rows, size], of which transposing makes [batch, rows, ...].
+SWAPPED = [0, 2, 1, 3]
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What attention is computed of, all [batch, heads, rows, size], and at what scale.
+
+    `mask` is added to the scores.  If `guarded`, weights that are no numbers count as zeros, as
+    they are where a whole row is masked by minus infinity.
+    """
+
+    q: Value
+    k: Value
+    v: Value
+    mask: Value | None
+    scale: float
+    guarded: bool
+
+
+class Attention(Fusion):
+    """Finds softmax(scale * q @ k.T + mask) @ v.
+
+    The scale may be on either side, or split, and the mask may be missing.
+    """
+
+    def pattern(
+        self,
+        op: Any,
+        q: Value,
+        kt: Value,
+        v: Value,
+        mask: Value,
+        q_times: Const,
+        q_by: Const,
+        k_times: Const,
+        times: Const,
+        by: Const,
+    ) -> Any:
+        """The weighted sum of the values."""
+        left = op.any(op.Mul(q, q_times), op.Div(q, q_by), q)
+        scores = op.MatMul(left, op.any(op.Mul(kt, k_times), kt))
+        scaled = op.any(op.Mul(scores, times), op.Div(scores, by), scores)
+        weights = op.Softmax(op.any(op.Add(scaled, mask), scaled))
+        return op.MatMul(op.any(guarded(op, weights), weights), v)
+
+    def rewrite(
+        self,
+        op: Any,
+        match: Match,
+        q: Value,
+        kt: Value,
+        v: Value,
+        mask: Value | None,
+        q_times: Const | None,
+        q_by: Const | None,
+        k_times: Const | None,
+        times: Const | None,
+        by: Const | None,
+    ) -> Any:
+        """What `fused` makes of it."""
+        nodes = {node.op_type: node for node in match.nodes}
+        if nodes["Softmax"].attribute("axis") not in (-1, 3) or q.rank != 4:
+            raise Decline("the weights of a row are not normalized together")
+        scale = prod(map(_number, (q_times, k_times, times))) / (_number(q_by) * _number(by))
+        heads = Heads(q, _untransposed(op, kt), v, mask, scale, "IsNaN" in nodes)
+        if not _fit(heads):
+            raise Decline("q, k and v are not known to be of one batch and as many heads")
+        return self.fused(op, heads)
+
+    @abstractmethod
+    def fused(self, op: Any, heads: Heads) -> Any:
+        """Draw what attends, and return [batch, heads, rows, size]."""
+
+
+def guarded(op: Any, weights: Any) -> Any:
+    """Weights with zeros where they are no numbers, as torch's exporters write it."""
+    return op.Where(op.IsNaN(weights), 0.0, weights)
+
+
+def as_rows(op: Any, value: Value) -> Value | None:
+    """The heads side by side, [batch, rows, heads * size], if a Transpose took them apart.
+
+    What is drawn to put them together is a Reshape that the one ahead of the Transpose undoes.
+    """
+    node, shape = value.producer, value.shape
+    if node is None or shape is None or not all(isinstance(n, int) for n in (shape[1], shape[3])):
+        return None
+    width = _width(shape)
+    if node.op_type == "Transpose" and node.attribute("perm") == SWAPPED:
+        return op.Reshape(node.inputs[0], np.array([0, 0, width]))  # type: ignore[no-any-return]
+    if shape[2] == 1:
+        return op.Reshape(value, np.array([0, 1, width]))  # type: ignore[no-any-return]
+    if node.op_type == "Split" and node.attribute("axis") in (1, -3):
+        return _split_rows(op, node, value)
+    return None
+
+
+def as_heads(op: Any, rows: Value, like: Value) -> Value:
+    """The heads taken apart: [batch, heads, rows, size], with the heads and the size of *like*."""
+    shape = like.shape
+    assert shape is not None
+    apart = op.Reshape(rows, np.array([0, 0, shape[1], shape[3]]))
+    return op.Transpose(apart, perm=SWAPPED)  # type: ignore[no-any-return]
+
+
+def full_mask(op: Any, heads: Heads, rows: Value | None) -> Value | None:
+    """The mask with four dimensions, the last two of which are written out.
+
+    *rows* are the queries side by side, if they can be.
+
+    Raises `Decline` if the sizes are not known to be those of the scores, or 1.
+    """
+    mask = heads.mask
+    if mask is None:
+        return None
+    assert heads.q.shape is not None
+    assert heads.k.shape is not None
+    wanted = (*heads.q.shape[:3], heads.k.shape[2])
+    if mask.shape is None or len(mask.shape) > 4:
+        raise Decline("the rank of the mask is not known, or more than four")
+    sizes: tuple[DimLike, ...] = (1,) * (4 - len(mask.shape)) + mask.shape
+    for size, whole in zip(sizes, wanted, strict=True):
+        if size != 1 and not known_equal(size, whole):
+            raise Decline("the mask is not known to have the shape of the scores")
+    if sizes[3] == 1 and wanted[3] != 1:
+        raise Decline("the mask is the same for all columns")
+    if len(mask.shape) < 4:
+        leading = list(range(4 - len(mask.shape)))
+        mask = unsqueeze(op, mask, leading)
+    if sizes[2] == 1 and wanted[2] != 1:
+        mask = op.Expand(mask, _target(op, wanted[2], heads.q, rows))
+    return mask
+
+
+def unsqueeze(op: Any, value: Value, axes: list[int]) -> Value:
+    """The value with more axes of size 1, in any opset."""
+    if value.graph.opset_imports.get("", 1) < 13:
+        return op.Unsqueeze(value, axes=axes)  # type: ignore[no-any-return]
+    return op.Unsqueeze(value, np.array(axes))  # type: ignore[no-any-return]
+
+
+def _target(op: Any, size: DimLike, q: Value, rows: Value | None) -> Any:
+    """What expands a mask to as many rows as there are queries."""
+    if isinstance(size, int):
+        return np.array([1, 1, size, 1])
+    shape, axis = (op.Shape(q), 2) if rows is None else (op.Shape(rows), 1)
+    size = op.Gather(shape, np.array([axis]), axis=0)
+    return op.Concat(np.array([1, 1]), size, np.array([1]), axis=0)
+
+
+def _number(value: Const | None) -> float:
+    """The one number that a constant is; 1 if there is none."""
+    if value is None:
+        return 1.0
+    array = value.numpy(np.float64)
+    if array.size != 1 or array.ndim > 4 or not np.isfinite(array).all() or not array.any():
+        raise Decline("the scale is not one number")
+    return float(array.reshape(()))
+
+
+def _untransposed(op: Any, kt: Value) -> Value:
+    """The keys, of which *kt* is [batch, heads, size, rows]."""
+    node = kt.producer
+    if node is not None and node.op_type == "Transpose" and node.inputs[0] is not None:
+        match node.attribute("perm"):
+            case [0, 1, 3, 2]:
+                return node.inputs[0]
+            case [0, 2, 3, 1]:
+                return op.Transpose(node.inputs[0], perm=SWAPPED)  # type: ignore[no-any-return]
+    raise Decline("the keys are not transposed")
+
+
+def _fit(heads: Heads) -> bool:
+    q, k, v = heads.q.shape, heads.k.shape, heads.v.shape
+    if q is None or k is None or v is None or not len(q) == len(k) == len(v) == 4:
+        return False
+    pairs = [*zip(q[:2], k[:2], strict=True), *zip(k[:3], v[:3], strict=True), (q[3], k[3])]
+    return all(known_equal(a, b) for a, b in pairs) and heads.q.dtype == heads.v.dtype != 0
+
+
+def _width(shape: tuple[DimLike, ...]) -> int:
+    heads, size = shape[1], shape[3]
+    assert isinstance(heads, int)
+    assert isinstance(size, int)
+    return heads * size
+
+
+def _split_rows(op: Any, split: Node, part: Value) -> Value | None:
+    """One part of heads that were split, as rows that are."""
+    assert split.inputs[0] is not None
+    rows = as_rows(op, split.inputs[0])
+    shapes = [each.shape for each in split.outputs]
+    if rows is None or any(s is None or not isinstance(s[1], int) for s in shapes):
+        return None
+    widths = [_width(shape) for shape in shapes if shape is not None]
+    return split_into(op, rows, 2, widths)[split.outputs.index(part)]

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+from onnx import TensorProto
+
+from onnxforge import Decline
+
+from .attention import Attention, Heads, as_heads, as_rows, full_mask
+from .attention_fusion import guard
+
+
+class MultiHeadAttentionInjection(Attention):
+    """Attend by ONNX Runtime's own `com.microsoft::MultiHeadAttention`.
+
+        softmax(scale * q @ k.T + mask) @ v
+
+    The queries must be split into heads by a Transpose, which the operator does itself; keys and
+    values are read either way.  Its CPU kernel is for float32 alone.
+    """
+
+    def fused(self, op: Any, heads: Heads) -> Any:
+        """The operator, and torch's guard against rows that are masked as a whole."""
+        q, k, v = heads.q, heads.k, heads.v
+        if q.dtype != TensorProto.FLOAT:
+            raise Decline("the kernel is for float32 alone")
+        rows = [as_rows(op, each) for each in (q, k, v)]
+        mask = full_mask(op, heads, rows[0])
+        if rows[0] is None:
+            raise Decline("the queries are not split into heads by a Transpose")
+        if None in rows:
+            rows[1:] = k, v
+        assert q.shape is not None
+        attended = op.MultiHeadAttention(
+            *rows,
+            None,
+            None,
+            mask,
+            domain="com.microsoft",
+            num_heads=q.shape[1],
+            scale=heads.scale,
+        )
+        return as_heads(op, guard(op, attended, heads), like=v)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+from attention_texts import GUARDED, MASKED, SCALED, attention
+
+from onnxforge import Model, optimize
+from onnxforge.testing import check, model
+from onnxforge_passes.attention_fusion import AttentionFusion
+
+
+def optimized(text: str) -> Model:
+    result = optimize(model(text, opset=23), [AttentionFusion(), "standard"], verify="edits")
+    assert result.report is not None
+    assert not result.report.refused
+    return result
+
+
+def operators(result: Model) -> list[str]:
+    return [node.op_type for node in result.graph]
+
+
+@pytest.mark.parametrize(
+    ("scores", "scale"),
+    [(SCALED, 0.5), ("qs = Mul(qt, half) ks = Mul(kt, half) w = MatMul(qs, ks)", 0.25)],
+)
+def test_heads_that_were_taken_apart_are_read_side_by_side(scores: str, scale: float) -> None:
+    result = optimized(attention(scores))
+    (node,) = result.graph
+    assert node.op_type == "Attention"
+    assert node.attribute("q_num_heads") == node.attribute("kv_num_heads") == 2
+    assert node.attribute("scale") == scale
+
+
+def test_a_mask_goes_along() -> None:
+    result = optimized(attention(SCALED, MASKED, inputs=", float[B,1,S,L] mask"))
+    assert operators(result) == ["Attention"]
+
+
+def test_the_guard_against_rows_without_numbers_stands_after_it() -> None:
+    result = optimized(attention(SCALED, GUARDED, inputs=", float[1,1,S,L] mask"))
+    assert operators(result) == ["Attention", "IsNaN", "Where"]
+
+
+def test_heads_that_always_were_apart_stay_so() -> None:
+    check(
+        AttentionFusion(),
+        before="""
+        g (float[B,2,S,4] q, float[B,2,L,4] k, float[B,2,L,6] v) => (float[B,2,S,6] y) {
+            kt = Transpose <perm = [0, 1, 3, 2]> (k)
+            s = MatMul(q, kt)
+            p = Softmax <axis = -1> (s)
+            y = MatMul(p, v)
+        }
+        """,
+        after="y = Attention<scale=1>(q, k, v)",
+        opset=23,
+    )
+
+
+def test_half_precision() -> None:
+    assert operators(optimized(attention(dtype="float16"))) == ["Attention"]
+
+
+@pytest.mark.parametrize(
+    ("text", "opset", "reason"),
+    [
+        (attention(), 22, "opset 23"),
+        (attention(dtype="double"), 23, "float32 and float16"),
+        (attention(rows="1,S"), 23, "batch"),
+    ],
+)
+def test_what_has_no_kernel_or_is_not_known_to_fit_stays(
+    text: str, opset: int, reason: str
+) -> None:
+    check(AttentionFusion(), before=text, declined=reason, opset=opset)
+
+
+def test_a_target_without_the_operator_keeps_what_it_is_made_of() -> None:
+    result = optimize(model(attention(), opset=23), target="coreml")
+    assert "Softmax" in operators(result)
