@@ -13,6 +13,7 @@ from onnxforge.storage import from_array
 from .constant_region import Region
 from .minimum_cut import SINK, SOURCE, Network
 from .numpy_kernels import Array
+from .weights import FLOATS
 
 _BATCH_BYTES = 1 << 28
 _LOWEST_PRICE = 1 << 8
@@ -54,7 +55,7 @@ class ConstantFolding(Pass):
                 arrays = _evaluated(region, batch)
                 for value in batch:
                     if (array := arrays.get(value)) is not None:
-                        made[value] = graph.constant(array)
+                        made[value] = _constant(value, array)
                     else:
                         region.exclude(value)
             if all(value in made for value in wanted):
@@ -64,7 +65,7 @@ class ConstantFolding(Pass):
         return changes
 
     def _kept(self, region: Region) -> set[object]:
-        """The nodes that stay, because a graph returns what they compute or the file would grow."""
+        """The nodes that stay, because no constant can be returned or the file would grow."""
         returned: set[object] = {n for n in region.nodes if any(map(_stays, n.outputs))}
         kept = self._cut(region, returned)
         growing = [node for node in region.nodes if node in kept and node not in returned]
@@ -149,8 +150,23 @@ def _widens(region: Region, node: Node) -> bool:
 
 
 def _stays(value: Value) -> bool:
-    """Whether the value is returned by a graph that cannot return an initializer."""
+    """Whether a graph returns the value, and in its opset there is no Constant of that type."""
+    opset = value.graph.opset_imports.get("", 1)
+    return _is_returned(value) and opset < 9 and value.dtype not in FLOATS
+
+
+def _is_returned(value: Value) -> bool:
+    """Whether the value is what a graph returns that has initializers, and may not return them."""
     return value.is_output and value.graph.operator is None
+
+
+def _constant(value: Value, array: Array) -> Value:
+    """A constant that can stand for *value*."""
+    graph = value.graph
+    if not _is_returned(value):
+        return graph.constant(array)
+    tensor = from_array(array, "", graph.model.scratch)
+    return graph.add_node("Constant", (), before=value.producer, value=tensor).output
 
 
 def _skip_copies(graph: Graph) -> int:
@@ -159,7 +175,7 @@ def _skip_copies(graph: Graph) -> int:
     for node in graph.calls("Identity"):
         if not node.domain:
             source = node.inputs[0]
-            if source is not None and source.is_constant and not _stays(node.output):
+            if source is not None and source.is_constant and not _is_returned(node.output):
                 changes += node.output.is_used and graph.replace(node.output, source)
     return changes
 

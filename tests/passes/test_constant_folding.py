@@ -430,7 +430,6 @@ def test_copies_of_a_constant_become_that_constant() -> None:
         after="""
         s = Add(x, *)
         y = Mul(s, *)
-        w = Identity(*)
         """,
     )
     assert [value.name for value in result.graph.initializers] == ["a"]
@@ -600,7 +599,6 @@ def test_a_small_result_folds_although_what_it_is_computed_from_stays() -> None:
         after="""
         e = Expand(*, *)
         y = Add(x, e)
-        z = Neg(*)
         """,
     )
 
@@ -651,8 +649,8 @@ def test_results_too_large_for_memory_at_once_are_computed_in_batches(
 # The signature
 
 
-def test_const_graph_output_keeps_its_producer() -> None:
-    check(
+def test_a_constant_that_is_returned_is_a_node_of_its_own() -> None:
+    result = check(
         ConstantFolding(),
         before="""
         g (float[4] x) => (float[4] y, float[4] c) <float[4] a, float[4] b> {
@@ -661,11 +659,24 @@ def test_const_graph_output_keeps_its_producer() -> None:
             y = Add(x, c)
         }
         """,
-        after="""
-        c = Mul(*, *)
-        y = Add(x, c)
-        """,
+        after="y = Add(x, *)",
     )
+    producer = result.graph.values["c"].producer
+    assert producer is not None
+    assert producer.op_type == "Constant"
+
+
+def test_before_opset_9_a_constant_node_is_a_float() -> None:
+    text = """
+    g (float[4] x) => (float[4] y, int64[2] s, float[1] f)
+    <int64[2] a = {1, 2}, int64[2] b = {3, 4}, float[1] c = {5}> {
+        y = Neg(x)
+        s = Add(a, b)
+        f = Neg(c)
+    }
+    """
+    subject = folded(model(text, opset=8))
+    assert [node.op_type for node in subject.graph] == ["Neg", "Add", "Constant"]
 
 
 def test_an_initializer_that_is_output_stays() -> None:
@@ -718,7 +729,7 @@ def test_constants_in_the_body_of_a_loop_fold() -> None:
     )
 
 
-def test_what_a_body_returns_keeps_its_producer() -> None:
+def test_what_a_body_returns_is_a_node_of_its_own() -> None:
     check(
         ConstantFolding(),
         before="""
@@ -728,6 +739,33 @@ def test_what_a_body_returns_keeps_its_producer() -> None:
                 else_branch = e () => (float[4] q) { q = Neg(x) }
             >
         }
+        """,
+        after="""
+        y = If(c)
+          then_branch:
+          else_branch:
+            q = Neg(x)
+        """,
+    )
+
+
+def test_a_loop_that_goes_on_whatever_happens_copies_no_condition() -> None:
+    check(
+        ConstantFolding(),
+        before="""
+        g (float[4] x, int64 n) => (float[4] y) <bool yes = {1}> {
+            y = Loop (n, yes, x) <
+                body = b (int64 i, bool c0, float[4] s) => (bool c1, float[4] t) {
+                    c1 = Identity(yes)
+                    t = Exp(s)
+                }
+            >
+        }
+        """,
+        after="""
+        y = Loop(n, *, x)
+          body:
+            t = Exp(s)
         """,
     )
 
@@ -886,7 +924,7 @@ def test_what_was_not_saved_is_not_spent() -> None:
     text = SPENDING.format(extra="z = Neg(unused)").replace("=> (", "=> (float[64,64] z, ")
     subject = Model(model(text))
     PassManager([UnusedInitializerRemoval(), ConstantFolding(price=1 << 15)]).run(subject)
-    assert [node.op_type for node in subject.graph] == ["Neg", "Add", "Mul"]
+    assert [node.op_type for node in subject.graph] == ["Constant", "Add", "Mul"]
 
 
 def test_weights_are_not_cast_to_a_wider_type_at_any_price() -> None:
