@@ -62,6 +62,13 @@ def test_what_cannot_be_is_said(dims, input_shapes, why):
         optimize(model(TEXT), dims=dims, input_shapes=input_shapes)
 
 
+def test_minus_one_is_an_open_dimension():
+    proto = model(TEXT)
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    result = optimize(proto, input_shapes={"x": [2, 5, 8]})
+    assert shapes(result)[0] == [2, 5, 8]
+
+
 def test_the_command_line_fixes_too(tmp_path):
     Model(model(TEXT)).save(tmp_path / "m.onnx")
     command = ["optimize", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "o.onnx")]

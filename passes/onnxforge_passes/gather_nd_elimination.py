@@ -102,7 +102,7 @@ def _axis(column: Value | Array, rank: int) -> int | None:
     value: Value | None = column
     while value is not None and not _counts(value):
         maker = value.producer
-        if maker is None or maker.domain or len(path) == _MAX_STEPS:
+        if maker is None or maker.domain or not maker.inputs or len(path) == _MAX_STEPS:
             return None
         path.append(maker)
         value = maker.input(0)

@@ -61,7 +61,8 @@ def _fix_input(
             f"input {info.name!r} has {len(declared)} dimensions, and {len(shape)} sizes are given"
         )
     for axis, (dim, size) in enumerate(zip(declared, shape, strict=True)):
-        known = dim.dim_value if dim.HasField("dim_value") else None
+        # Some exporters write -1 for a size that is open.
+        known = dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
         if dim.dim_param:
             known = found.setdefault(dim.dim_param, wanted.get(dim.dim_param, size))
         if known not in (None, size):
