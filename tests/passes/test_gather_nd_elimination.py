@@ -106,7 +106,7 @@ def test_a_position_that_is_a_constant_does_not_count() -> None:
     check(
         GatherNdElimination(),
         before="""
-        g (float[2,3] x, int64[3] shape) => (float[A,B] y) <int64[1] last = {2}, int64[2] two = {0, 1}> {
+        g (float[2,3] x) => (float[4] y) <int64[2] shape = {4, 1}> {
             one = Constant<value = int64[1,1] {1}>()
             wide = Expand(one, shape)
             k = Concat<axis = -1>(wide, wide)
