@@ -57,7 +57,9 @@ from onnxforge_passes.repetition_fusion import RepetitionFusion
 from onnxforge_passes.reduction_merging import ReductionMerging
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
+from onnxforge_passes.selection_merging import SelectionMerging
 from onnxforge_passes.sequence_elimination import SequenceElimination
+from onnxforge_passes.scale_folding import ScaleFolding
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.sigmoid_fusion import SigmoidFusion
@@ -91,6 +93,7 @@ standard = Pipeline(
     TransposeCancellation(),
     ConcatMerging(),
     SliceMerging(),
+    SelectionMerging(),
     SlicesToSplit(),
     ElementsToSplit(),
     SplitDeferral(),
@@ -137,6 +140,7 @@ standard = Pipeline(
     GemmArithmeticFusion(),
     GemmInputFusion(),
     ConstantArithmeticMerging(),
+    ScaleFolding(),
     ParallelMatmulMerging(),
     AttentionFusion(),
     MatmulAddFusion(),
