@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+from onnx import TensorProto
 
 from onnxforge import Graph, Model, Pass, Value
 from onnxforge.errors import OnnxForgeError
-
-_SAMPLE = 64
+from onnxforge.storage import digest, sample
 
 
 class DuplicateInitializerElimination(Pass):
@@ -40,7 +37,7 @@ def _merge(graphs: list[Graph], only: Graph | None = None) -> int:
                 tensor = value.initializer
                 key = (tensor.data_type, tuple(tensor.dims))
                 candidates.setdefault(key, []).append(value)
-    for criterion in (_sample, _digest):
+    for criterion in (sample, digest):
         candidates = _split(candidates, criterion)
     changes = 0
     for same in candidates.values():
@@ -64,37 +61,17 @@ def _visible(kept: dict[Graph, Value], graph: Graph | None) -> Value | None:
 
 
 def _split(
-    groups: dict[Hashable, list[Value]], criterion: Callable[[Value], Hashable]
+    groups: dict[Hashable, list[Value]], criterion: Callable[[TensorProto, Path | None], bytes]
 ) -> dict[Hashable, list[Value]]:
     """The groups, each split by a criterion; values that are alone then are left out."""
     split: dict[Hashable, list[Value]] = {}
     for key, values in groups.items():
         if len(values) > 1:
             for value in values:
+                assert value.initializer is not None
                 try:
-                    split.setdefault((key, criterion(value)), []).append(value)
+                    found = criterion(value.initializer, value.graph.model.folder)
+                    split.setdefault((key, found), []).append(value)
                 except OnnxForgeError as error:  # its data cannot be read
                     value.graph.decline(str(error))
     return {key: values for key, values in split.items() if len(values) > 1}
-
-
-def _sample(value: Value) -> Hashable:
-    data = _bytes(value)
-    if isinstance(data, tuple):
-        return data
-    middle = len(data) // 2
-    return b"".join(
-        data[start : start + _SAMPLE].tobytes()
-        for start in (0, middle, max(0, len(data) - _SAMPLE))
-    )
-
-
-def _digest(value: Value) -> Hashable:
-    data = _bytes(value)
-    return data if isinstance(data, tuple) else hashlib.blake2b(data.data).digest()
-
-
-def _bytes(value: Value) -> npt.NDArray[np.uint8] | tuple[Any, ...]:
-    """The data as bytes; strings as they are."""
-    array = value.numpy().reshape(-1)
-    return tuple(array.tolist()) if array.dtype == object else array.view(np.uint8)

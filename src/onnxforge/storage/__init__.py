@@ -1,6 +1,7 @@
 """Where the bytes of a model live: in its file, beside it, in a scratch file; in memory last."""
 
 from onnxforge.storage.detach import detach
+from onnxforge.storage.digest import digest, sample
 from onnxforge.storage.files import write
 from onnxforge.storage.load import load_skeleton, skeleton_from_bytes
 from onnxforge.storage.save import materialize, save, to_bytes
@@ -20,6 +21,7 @@ __all__ = [
     "Scratch",
     "Span",
     "detach",
+    "digest",
     "dtype_of",
     "from_array",
     "is_external",
@@ -28,6 +30,7 @@ __all__ = [
     "materialize",
     "model_nbytes",
     "nbytes",
+    "sample",
     "save",
     "shape_of",
     "skeleton_from_bytes",
