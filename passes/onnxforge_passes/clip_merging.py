@@ -40,7 +40,7 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     if bounds is None or node.inputs[0] is None:
         return False
     x = node.inputs[0]
-    low, high = _range(x)
+    low, high = range_of(x)
     return low >= bounds[0] and high <= bounds[1] and graph.replace(node.output, x)
 
 
@@ -102,7 +102,7 @@ def _bounds(node: Node) -> Interval | None:
     return ends[0], ends[1]
 
 
-def _range(value: Value) -> Interval:
+def range_of(value: Value) -> Interval:
     """Bounds that the elements of *value* are never out of, no number excepted."""
     node = value.producer
     if node is None or node.domain:

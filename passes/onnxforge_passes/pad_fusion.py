@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import Any
 
 from onnxforge import Const, Decline, Match, Node, RewritePass, Value
+
+from .clip_merging import range_of
 
 
 class PadFusion(RewritePass):
     """Let a Conv, AveragePool or MaxPool pad by itself what a Pad ahead of it pads.
 
     The Pad must add constants around the spatial axes alone: 0 for Conv, 0 for AveragePool, which
-    then counts them, and -inf for MaxPool, whose own padding is never the maximum.
+    then counts them, and for MaxPool, whose own padding is never the maximum, -inf or any number
+    that nothing in its input is below, as 0 after a Relu.
     """
 
     def pattern(
@@ -55,7 +57,9 @@ class PadFusion(RewritePass):
         if pad.version < 2 or node.version < 7:
             raise Decline("operators this old pad by other rules")
         added = _spatial(pad, x, pads, axes)
-        if _fill(pad, fill) != (-inf if node.op_type == "MaxPool" else 0):
+        number = _fill(pad, fill)
+        is_least = number is not None and number <= range_of(x)[0]
+        if number != 0 if node.op_type != "MaxPool" else not is_least:
             raise Decline(f"{node.op_type} does not pad with this number")
         auto = node.attribute("auto_pad")
         if auto not in ("NOTSET", "VALID"):

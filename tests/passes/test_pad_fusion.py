@@ -231,3 +231,25 @@ def test_in_a_body() -> None:
             b = Conv<pads=[1,1]>(x, *)
         """,
     )
+
+
+MAX = """
+g ({dtype}[1,3,8,8] x) => ({dtype}[1,3,?,?] y) <int64[8] p = {{0,0,1,1,0,0,1,1}}> {{
+    r = {maker}(x)
+    q = Pad(r, p)
+    y = MaxPool <kernel_shape=[3,3], strides=[2,2]> (q)
+}}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float", "float16"])
+def test_zeros_are_no_maximum_where_nothing_is_less(dtype: str) -> None:
+    check(
+        PadFusion(),
+        before=MAX.format(dtype=dtype, maker="Relu"),
+        after="""
+        r = Relu(x)
+        y = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1], strides=[2,2]>(r)
+        """,
+    )
+    check(PadFusion(), before=MAX.format(dtype=dtype, maker="LeakyRelu"), declined="pad with this")
