@@ -17,6 +17,7 @@ from onnxforge.shapes import (
     tensor_type,
 )
 from onnxforge.shapes.dims import (
+    MAX_BROADCAST,
     MAX_DEPTH,
     TooComplexError,
     broadcast,
@@ -251,6 +252,11 @@ def test_division_by_a_size_that_is_zero_says_so():
 )
 def test_sizes_that_broadcast_are_told_from_each_other(sizes, result):
     assert broadcast(sizes) == broadcast(sizes[::-1]) == result
+
+
+def test_a_broadcast_of_many_sizes_is_given_up():
+    with pytest.raises(TooComplexError):
+        broadcast(dim(f"D{i}") for i in range(MAX_BROADCAST + 1))
 
 
 def test_sizes_that_do_not_broadcast_say_so():

@@ -209,6 +209,7 @@ def broadcast(*shapes: Shape) -> Shape:
 def _broadcast(sizes: Sequence[DimLike]) -> DimLike:
     known = [size for size in sizes if size is not None]
     if len(known) == len(sizes):
-        return dims.broadcast(known)
+        with suppress(dims.TooComplexError):
+            return dims.broadcast(known)
     # A size that cannot be 1 decides.
     return next((size for size in known if known_different(size, 1)), None)

@@ -21,6 +21,8 @@ MAX_TERMS = 48
 """Expressions with more terms are given up: what is longer helps nobody and costs time."""
 MAX_DEPTH = 12
 """Divisions and maxima nested deeper are given up."""
+MAX_BROADCAST = 8
+"""Broadcasts of more sizes that may be different are given up."""
 MAX_SIZE = 2**63 - 1
 """The largest size, and the largest coefficient, ONNX's int64 can hold."""
 UNNAMED = "\0"
@@ -338,7 +340,8 @@ def minimum(sizes: Iterable[Known]) -> Known:
 def broadcast(sizes: Iterable[Known]) -> Known:
     """What *sizes* broadcast to, provided they do: the one all are equal to that are not 1.
 
-    Raises ArithmeticError for two numbers that do not broadcast.
+    Raises ArithmeticError for two numbers that do not broadcast, and `TooComplexError` for more
+    sizes than any real model has.
     """
     return _broadcast(tuple(sizes))
 
@@ -366,6 +369,8 @@ def _broadcast(sizes: tuple[Known, ...]) -> Known:
             kept.append(size)
     if len(kept) < 2:
         return kept[0] if kept else 1
+    if len(kept) > MAX_BROADCAST:
+        raise TooComplexError(f"a broadcast of {len(kept)} sizes")
     return _single(Atom("broadcast", "", 0, tuple(kept)))
 
 
