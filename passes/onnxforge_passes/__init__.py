@@ -49,17 +49,18 @@ from onnxforge_passes.negation_fusion import NegationFusion
 from onnxforge_passes.noop_elimination import NoopElimination
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 from onnxforge_passes.pad_fusion import PadFusion
+from onnxforge_passes.pad_merging import PadMerging
 from onnxforge_passes.parallel_conv_merging import ParallelConvMerging
 from onnxforge_passes.parallel_matmul_merging import ParallelMatmulMerging
 from onnxforge_passes.reduction_fusion import ReductionFusion
+from onnxforge_passes.reduction_merging import ReductionMerging
 from onnxforge_passes.relu_fusion import ReluFusion
 from onnxforge_passes.repetition_fusion import RepetitionFusion
-from onnxforge_passes.reduction_merging import ReductionMerging
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
+from onnxforge_passes.scale_folding import ScaleFolding
 from onnxforge_passes.selection_merging import SelectionMerging
 from onnxforge_passes.sequence_elimination import SequenceElimination
-from onnxforge_passes.scale_folding import ScaleFolding
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
 from onnxforge_passes.sigmoid_fusion import SigmoidFusion
@@ -132,6 +133,7 @@ standard = Pipeline(
     DivisionFusion(),
     NegationFusion(),
     RepetitionFusion(),
+    PadMerging(),
     PadFusion(),
     ConvBatchNormFusion(),
     ConvArithmeticFusion(),
