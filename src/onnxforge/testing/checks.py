@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 import onnx
 from onnx import ModelProto
 
@@ -42,11 +44,12 @@ def check(
     reasons = [reason for step in report.steps for reason in step.tally.unchecked]
     assert all(unchecked is not None and unchecked in reason for reason in reasons), reasons
     result = subject.to_proto()
-    assert calls(result, names_of(proto)) == expected
+    found = calls(result, names_of(proto))
+    assert found == expected, _difference(expected, found)
     if after is None:
         assert report.changes == 0, "nothing should change, and the pass claims otherwise"
-        found = [reason for step in report.steps for reason in step.declined]
-        assert declined is None or any(declined in reason for reason in found), found
+        reasons = [reason for step in report.steps for reason in step.declined]
+        assert declined is None or any(declined in reason for reason in reasons), reasons
     onnx.checker.check_model(result, full_check=not is_foreign(result))
     for graph in subject.graphs():
         assert_consistent(graph)
@@ -57,6 +60,12 @@ def check(
     assert again.changes == 0, "a second run found more to do"
     assert subject.to_proto() == result, "a second run that reports no changes made some"
     return subject
+
+
+def _difference(expected: str, found: str) -> str:
+    """The lines of both, those marked that only one of them has."""
+    marked = difflib.ndiff(expected.splitlines(), found.splitlines())
+    return "\n".join(["what is expected (-) and what came out (+):", *marked])
 
 
 def is_foreign(proto: ModelProto) -> bool:
