@@ -22,12 +22,15 @@ class SlicesToSplit(Pass):
             if data is not None and found is not None and len(found) == 1:
                 ((axis, cut),) = found.items()
                 groups.setdefault((data, axis), {})[node] = cut
-        return sum(_split(graph, *key, group) for key, group in groups.items() if len(group) > 1)
+        pieces = [(axis, group) for (_, axis), group in groups.items() if len(group) > 1]
+        return sum(_split(graph, axis, group) for axis, group in pieces)
 
 
-def _split(graph: Graph, data: Value, axis: int, group: dict[Node, Cut]) -> bool:
-    size = data.shape[axis] if data.shape is not None else None
-    if not isinstance(size, int):
+def _split(graph: Graph, axis: int, group: dict[Node, Cut]) -> bool:
+    first = next(iter(group))
+    data = first.input(0)  # which may be a part of a Split that was made a moment ago
+    size = data.shape[axis] if data is not None and data.shape is not None else None
+    if data is None or not isinstance(size, int):
         return False
     pieces = {node: range(size)[slice(*cut)] for node, cut in group.items()}
     ordered = sorted(pieces, key=lambda node: pieces[node].start)
@@ -39,7 +42,6 @@ def _split(graph: Graph, data: Value, axis: int, group: dict[Node, Cut]) -> bool
         end = piece.stop
     if end != size:
         return False
-    first = next(iter(group))
     op = Builder(graph, before=first)
     lengths = [len(pieces[node]) for node in ordered]
     if first.version < 13:

@@ -54,3 +54,20 @@ def test_what_is_not_cut_into_pieces(shape: str, cut: tuple[int, int, int, int])
         before=HALVES.format(dtype="float", shape=shape, s=s, e=e, t=t, f=f, a=1),
         unchecked="",
     )
+
+
+def test_halves_of_a_half() -> None:
+    check(
+        SlicesToSplit(),
+        before="""
+        g (float[N,8] x) => (float[N,2] w, float[N,2] y, float[N,4] z)
+        <int64[1] zero = {0}, int64[1] two = {2}, int64[1] four = {4}, int64[1] eight = {8},
+         int64[1] a = {1}> {
+            half = Slice(x, zero, four, a)
+            z = Slice(x, four, eight, a)
+            w = Slice(half, zero, two, a)
+            y = Slice(half, two, four, a)
+        }
+        """,
+        after="half, z = Split<axis=1>(x, *)\nw, y = Split<axis=1>(half, *)",
+    )
