@@ -32,5 +32,16 @@ def reshape_target(
     return target
 
 
+def elements(shape: Shape) -> DimLike:
+    """How many elements there are in a tensor of that shape; None if that cannot be told."""
+    found: DimLike = 1
+    for size in shape:
+        try:
+            found = None if size is None or found is None else found * size
+        except ArithmeticError:  # too complex
+            return None
+    return found
+
+
 def _without(shape: Shape, axis: int) -> tuple[DimLike, ...]:
     return (*shape[:axis], *shape[axis + 1 :])

@@ -2,17 +2,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value
-from onnxforge.shapes import Known, Shape
+from onnxforge.shapes import Shape, known_equal
 
-from .reshape_target import reshape_target
-
-_Sizes = tuple[Known, ...]
+from .reshape_target import elements, reshape_target
 
 
 class SplitDeferral(Pass):
@@ -91,37 +88,29 @@ def _deferred(op: Builder, split: Node, readers: list[Node]) -> tuple[Value, ...
     return split_into(op, whole, place, sizes)
 
 
-def _shapes(values: Iterable[Value]) -> list[_Sizes] | None:
+def _shapes(values: Iterable[Value]) -> list[Shape] | None:
     """The shapes of the values, if all of them are known."""
-    found = []
-    for value in values:
-        if value.shape is None:
-            return None
-        shape = tuple(size for size in value.shape if size is not None)
-        if len(shape) != len(value.shape):
-            return None
-        found.append(shape)
-    return found
+    found = [value.shape for value in values]
+    known = [shape for shape in found if shape is not None]
+    return known if len(known) == len(found) else None
 
 
 def _with(shape: Shape, axis: int, size: int) -> Shape:
     return (*shape[:axis], size, *shape[axis + 1 :])
 
 
-def _keeps_apart(befores: list[_Sizes], axis: int, afters: list[_Sizes], place: int) -> bool:
+def _keeps_apart(befores: list[Shape], axis: int, afters: list[Shape], place: int) -> bool:
     """Whether the Reshapes differ at *place* alone, to which the split dimension then belongs.
 
     What was ahead of the one must be ahead of the other, and the rest behind.
     """
     if any(len(after) <= place or not isinstance(after[place], int) for after in afters):
         return False
-    if len({_with(after, place, 0) for after in afters}) != 1:
+    others = [_with(after, place, 0) for after in afters]
+    if None in others[0] or any(other != others[0] for other in others):
         return False
-    try:
-        return all(
-            prod(before[:axis]) == prod(after[:place])
-            and prod(before[axis:]) == prod(after[place:])
-            for before, after in zip(befores, afters, strict=True)
-        )
-    except ArithmeticError:  # sizes too complex to multiply
-        return False
+    return all(
+        known_equal(elements(before[:axis]), elements(after[:place]))
+        and known_equal(elements(before[axis:]), elements(after[place:]))
+        for before, after in zip(befores, afters, strict=True)
+    )
