@@ -8,12 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from onnxforge.bench import Settings
 from onnxforge.testing import model
-
-QUICK = Settings(
-    seconds=0.02, turn_seconds=0.001, min_turns=6, max_turns=12, sessions=1, profiled_runs=2
-)
 
 CONVOLUTION = """
 <ir_version: 8, opset_import: ["" : 17]>

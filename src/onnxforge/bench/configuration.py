@@ -44,7 +44,7 @@ class Settings:
     """How long and how carefully to measure.
 
     *seconds* is for the steady runs of one model under one configuration, in turns of about
-    *turn_seconds*, of which there are at least *min_turns*; sessions are created in *sessions*
+    *turn_seconds* and *max_runs* runs at most, of which there are at least *min_turns*; sessions are created in *sessions*
     fresh processes.  *cpus* are those to run on, all by default.  *entries* are further session
     configuration entries of ONNX Runtime.
     """
@@ -53,6 +53,7 @@ class Settings:
     turn_seconds: float = 0.05
     min_turns: int = 12
     max_turns: int = 200
+    max_runs: int = 100
     sessions: int = 3
     profiled_runs: int = 10
     cpus: tuple[int, ...] = ()

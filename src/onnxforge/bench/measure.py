@@ -143,8 +143,10 @@ def _fill(
     turns = _take_turns(workers, settings)
     for index, (row, worker) in enumerate(zip(rows, workers, strict=True)):
         own = turns[index]
-        for name, percent in (("median", 50), ("p90", 90), ("p95", 95)):
-            row[name] = _plain(statistics.percentile(own, percent))
+        for name, estimate in zip(
+            ("median", "p90", "p95"), statistics.percentiles(own, (50, 90, 95)), strict=True
+        ):
+            row[name] = _plain(estimate)
         row["runs"] = sum(map(len, own))
         row["turn_medians"] = [float(f"{np.median(turn):.6g}") for turn in own]
         row["throughput"] = (row["batch"] or 1) / row["median"][0]
@@ -161,7 +163,7 @@ def _created(model: Path, wants: Mapping[str, Any]) -> dict[str, Any]:
 def _take_turns(workers: Sequence[Worker], settings: Settings) -> list[list[list[float]]]:
     """Seconds by worker, turn and run; every worker has as many turns."""
     lengths = [_length(worker, settings) for worker in workers]
-    spent = max(length * median for length, median in lengths)
+    spent = max((length + 1) * median for length, median in lengths)
     count = min(max(settings.min_turns, math.ceil(settings.seconds / spent)), settings.max_turns)
     turns: list[list[list[float]]] = [[] for _ in workers]
     order = list(range(len(workers)))
@@ -184,7 +186,8 @@ def _length(worker: Worker, settings: Settings) -> tuple[int, float]:
     while len(seconds) < 3 or sum(seconds) < _WARM_SECONDS:
         seconds += _run(worker, max(1, len(seconds)))
     median = float(np.median(seconds))
-    return max(1, math.ceil(settings.turn_seconds / median)), median
+    length = math.ceil(settings.turn_seconds / median)
+    return min(max(1, length), settings.max_runs), median
 
 
 def _profiled(

@@ -22,7 +22,7 @@ Turns = Sequence[Sequence[float]]
 """Seconds of each run, by turn."""
 
 CONFIDENCE = 0.95
-_DRAWS = 2000
+_DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,14 @@ class Estimate:
         return self.low <= 1.0 <= self.high
 
 
-def percentile(turns: Turns, percent: float) -> Estimate:
-    """A percentile of all runs, as `Estimate` of what another measurement like this would give."""
-    return _bootstrap(
-        len(turns), lambda drawn: float(np.percentile(_pooled(turns, drawn), percent))
-    )
+def percentiles(turns: Turns, percents: Sequence[float]) -> list[Estimate]:
+    """Percentiles of all runs, each with what another measurement like this would give."""
+
+    def pooled(drawn: npt.NDArray[np.intp]) -> Array:
+        together = np.concatenate([np.asarray(turns[index]) for index in drawn])
+        return np.percentile(together, percents)
+
+    return _bootstrap(len(turns), pooled)
 
 
 def ratio(numerator: Turns, denominator: Turns) -> Estimate:
@@ -57,7 +60,7 @@ def ratio(numerator: Turns, denominator: Turns) -> Estimate:
     pairs = np.array(
         [np.median(a) / np.median(b) for a, b in zip(numerator, denominator, strict=True)]
     )
-    return _bootstrap(len(pairs), lambda drawn: float(np.median(pairs[drawn])))
+    return _bootstrap(len(pairs), lambda drawn: np.median(pairs[drawn], keepdims=True))[0]
 
 
 def unpaired_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Estimate:
@@ -81,14 +84,11 @@ def geometric_mean(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def _pooled(turns: Turns, drawn: Sequence[int] | npt.NDArray[np.intp]) -> Array:
-    return np.concatenate([np.asarray(turns[index]) for index in drawn])
-
-
-def _bootstrap(count: int, statistic: Callable[[npt.NDArray[np.intp]], float]) -> Estimate:
+def _bootstrap(count: int, statistics: Callable[[npt.NDArray[np.intp]], Array]) -> list[Estimate]:
     random = np.random.default_rng(0)
-    draws = np.array([statistic(random.integers(0, count, count)) for _ in range(_DRAWS)])
-    return _estimate(statistic(np.arange(count)), draws)
+    draws = np.array([statistics(random.integers(0, count, count)) for _ in range(_DRAWS)])
+    values = statistics(np.arange(count))
+    return [_estimate(float(value), column) for value, column in zip(values, draws.T, strict=True)]
 
 
 def _estimate(value: float, draws: Array) -> Estimate:
