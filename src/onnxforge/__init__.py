@@ -14,6 +14,7 @@ from onnxforge.errors import (
     OpsetError,
     PassError,
     PassOptionError,
+    TargetError,
     TooLongError,
     UnknownPassError,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Pipeline",
     "Report",
     "RewritePass",
+    "TargetError",
     "TooLongError",
     "UnknownPassError",
     "Value",

@@ -7,6 +7,7 @@ OnnxForgeError
 │   ├── UnknownPassError
 │   ├── PassOptionError
 │   └── DuplicatePassError     two distributions claim one name
+├── TargetError                a target cannot be found, or its file read
 ├── OpsetError                 a model cannot be brought to the opset asked for
 ├── NotConstantError           a value's data was asked for, and the model does not hold it
 ├── EvaluationError            a runtime refused, or failed, to compute a model
@@ -51,6 +52,10 @@ class PassOptionError(PassError, ValueError):
 
 class DuplicatePassError(PassError):
     """Two installed distributions register a pass under the same name."""
+
+
+class TargetError(OnnxForgeError):
+    """There is no such target, or its file is none; the message names the file."""
 
 
 class OpsetError(OnnxForgeError):

@@ -21,7 +21,10 @@ _SHOWN = 20
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model to look at.")],
     target: Annotated[
-        str | None, typer.Option(help="Also say how the model falls apart on this target.")
+        str | None,
+        typer.Option(
+            metavar="NAME | FILE.json", help="Also say how the model falls apart on this target."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and all of it.")] = False,
 ) -> None:

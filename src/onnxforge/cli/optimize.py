@@ -60,7 +60,10 @@ def optimize(
         ),
     ] = [],  # noqa: B006 - typer's way to write a default, which it copies
     target: Annotated[
-        str, typer.Option(help="Where the model is to run, if more than portable ONNX runs there.")
+        str,
+        typer.Option(
+            metavar="NAME | FILE.json", help="Where the model is to run, if not anywhere."
+        ),
     ] = "onnx",
     verify: Annotated[
         Verify,

@@ -1,6 +1,7 @@
 """What runs where: one small data file for each target, and one question asked of it."""
 
+from onnxforge.targets.files import load, names, read
 from onnxforge.targets.partition import Partition, partitions
-from onnxforge.targets.target import Kernel, Target, load, names, strangers
+from onnxforge.targets.target import Kernel, Target, strangers
 
-__all__ = ["Kernel", "Partition", "Target", "load", "names", "partitions", "strangers"]
+__all__ = ["Kernel", "Partition", "Target", "load", "names", "partitions", "read", "strangers"]

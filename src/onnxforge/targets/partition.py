@@ -6,10 +6,10 @@ node of the CPU's.  Every border costs copies, and often layout changes, so the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from onnxforge.ir import Graph, Node, Value
+from onnxforge.ir import Graph, Node
+from onnxforge.targets.conditions import CONDITIONS
 from onnxforge.targets.target import Target
 
 
@@ -64,43 +64,3 @@ def refusal(node: Node, target: Target) -> str:
         return f"no kernel for {name}" + (" of this type and opset" if known else "")
     unmet = [next((n for n in k.needs if not CONDITIONS[n](node)), "") for k in kernels]
     return "" if "" in unmet else f"{node.op_type} needs {' or '.join(dict.fromkeys(unmet))}"
-
-
-def _constant(index: int) -> Callable[[Node], bool]:
-    return lambda node: _is_known(node.input(index))
-
-
-def _rank(*ranks: int) -> Callable[[Node], bool]:
-    def has_rank(node: Node) -> bool:
-        value = node.input(0)
-        return value is None or value.rank is None or value.rank in ranks
-
-    return has_rank
-
-
-def _last_axis(node: Node) -> bool:
-    value, axis = node.input(0), node.attribute("axis")
-    rank = value.rank if value is not None else None
-    return axis == -1 or (rank is not None and axis == rank - 1)
-
-
-def _is_known(value: Value | None) -> bool:
-    return value is None or value.is_constant
-
-
-def _attribute(name: str, *allowed: object) -> Callable[[Node], bool]:
-    return lambda node: node.attribute(name) in allowed
-
-
-CONDITIONS: dict[str, Callable[[Node], bool]] = {
-    "constant weights": lambda node: all(map(_is_known, node.inputs[1:3])),
-    "constant parameters": lambda node: all(map(_is_known, node.inputs[1:])),
-    "a constant second input": _constant(1),
-    "images of two dimensions": _rank(4),
-    "matrices": _rank(2),
-    "the last axis": _last_axis,
-    "constant mode": _attribute("mode", "constant", None),
-    "linear mode": _attribute("mode", "linear", "bilinear"),
-    "DCR mode": _attribute("mode", "DCR", None),
-}
-"""What a kernel may need beyond types, by the names data files use."""

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
-from typing import Any
 
 import onnx
-from onnx import TensorProto
 
-from onnxforge.errors import OnnxForgeError
 from onnxforge.ir import Model, Node
 
 
@@ -22,7 +16,7 @@ class Kernel:
 
     It serves opset versions from `since` to `until`, None for no end, and first inputs of the
     element types in `dtypes`, `TensorProto.DataType`s, None for any.  `needs` are conditions
-    beyond types, of those `partition` knows.
+    beyond types, of those in `conditions`.
     """
 
     since: int = 1
@@ -90,44 +84,3 @@ def strangers(before: Iterable[tuple[str, str]], model: Model, target: Target) -
             if not target.kernels_for(node):
                 found[f"{node.domain}:{node.op_type}" if node.domain else node.op_type] = None
     return list(found)
-
-
-def names() -> list[str]:
-    """The targets there are data files for."""
-    found = resources.files("onnxforge.targets").joinpath("data").iterdir()
-    return sorted(each.name.removesuffix(".json") for each in found if each.name[-5:] == ".json")
-
-
-@lru_cache(None)
-def load(name: str) -> Target:
-    """The target called *name*.  Raises `OnnxForgeError` if there is none."""
-    if name not in names():
-        raise OnnxForgeError(f"no target called {name!r}; there are {', '.join(names())}")
-    text = resources.files("onnxforge.targets").joinpath("data", f"{name}.json").read_text("utf-8")
-    data = json.loads(text)
-    kernels: Mapping[tuple[str, str], Sequence[Kernel]] | None = None
-    if "like" in data:
-        kernels = load(data["like"]).kernels
-    elif data["operators"] is not None:
-        kernels = {
-            _operator(key): tuple(map(_kernel, entries))
-            for key, entries in data["operators"].items()
-        }
-    passes = tuple(data.get("passes", ("standard",)))
-    return Target(name, data["title"], data["source"], kernels, passes)
-
-
-def _operator(key: str) -> tuple[str, str]:
-    """The domain and operator of `com.microsoft:FusedConv`, or of `Conv`."""
-    domain, _, op_type = key.rpartition(":")
-    return domain, op_type
-
-
-def _kernel(entry: Mapping[str, Any]) -> Kernel:
-    dtypes = entry.get("dtypes")
-    return Kernel(
-        entry.get("since", 1),
-        entry.get("until"),
-        None if dtypes is None else frozenset(TensorProto.DataType.Value(d) for d in dtypes),
-        tuple(entry.get("needs", ())),
-    )
