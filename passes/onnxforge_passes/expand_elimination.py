@@ -3,12 +3,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import DimLike, Shape
+from onnxforge.storage import to_array
 
 from .arithmetic_identity_elimination import sources_of
+from .numpy_kernels import Array
 
-_EXPANDING = frozenset({"Add", "And", "Expand", "Mul", "Or", "Tile"})
+_EXPANDING = frozenset({"Add", "And", "ConstantOfShape", "Expand", "Mul", "Or", "Tile"})
 # What is expanded is a mask, or a bias: a few operators on, all layers have read it.
 _MAX_READERS = 128
 
@@ -17,8 +21,9 @@ class ExpandElimination(Pass):
     """Let operators that broadcast read what an Expand reads, where their result is the same.
 
     That is where each size the Expand made comes from their other operands as well, if not at once
-    then a few operators on.  A Tile of dimensions of size 1 is an Expand, and so is arithmetic that
-    changes nothing but the shape, as `And` with a tensor that is true.
+    then a few operators on.  A Tile of dimensions of size 1 is an Expand, a ConstantOfShape is one
+    of its number, and so is arithmetic that changes nothing but the shape, as `And` with a tensor
+    that is true.  Rows that a Gather takes are expanded if its indices are.
     """
 
     def run(self, graph: Graph) -> int:
@@ -34,13 +39,17 @@ class _Reader(NamedTuple):
     shape: Shape
 
 
-def _sources(node: Node) -> Iterable[Value]:
-    """The values that *node* only repeats, if there are any."""
+def _sources(node: Node) -> Iterable[Value | Array]:
+    """What *node* only repeats, if there is anything."""
     first = node.inputs[0]
     if node.has_references or first is None:
         return
     if node.op_type == "Expand":
         yield first
+    elif node.op_type == "ConstantOfShape":
+        tensor = node.attribute("value")
+        folder = node.output.graph.model.folder
+        yield np.zeros((), np.float32) if tensor is None else to_array(tensor, folder).reshape(())
     elif node.op_type == "Tile":
         repeats = node.input(1)
         counts = repeats.contents.elements if repeats is not None and repeats.contents else ()
@@ -51,7 +60,7 @@ def _sources(node: Node) -> Iterable[Value]:
         yield from sources_of(node)
 
 
-def _redirect(graph: Graph, expand: Node, source: Value) -> bool:
+def _redirect(graph: Graph, expand: Node, source: Value | Array) -> bool:
     # All its readers, or the Expand stays, and then reading past it gains nothing.
     if source.shape is None or source.shape == expand.output.shape:
         return False
@@ -59,7 +68,7 @@ def _redirect(graph: Graph, expand: Node, source: Value) -> bool:
     if not readers:
         return False
     done = False
-    smaller = {expand.output: source}
+    smaller = {expand.output: source if isinstance(source, Value) else graph.constant(source)}
     for reader in readers:
         node = reader.node
         op = Builder(graph, before=node)
@@ -97,6 +106,11 @@ def _readers(graph: Graph, value: Value, shape: Shape) -> list[_Reader] | None:
 
 def _broadcast(node: Node, shapes: list[Shape | None]) -> Shape | None:
     """The shape of what *node* gives for operands of these; None if that is not known."""
+    if node.op_type == "Gather" and not node.domain and not node.attribute("axis"):
+        rows, indices = shapes
+        was = node.inputs[0].shape if node.inputs[0] is not None else None
+        # In front of the dimensions of a row, those of the indices may be broadcast as well.
+        return (*indices, *rows[1:]) if rows and rows == was and indices is not None else None
     if not node.operator.elementwise or node.domain or node.version < 8 or node.has_references:
         return None
     if len(shapes) > 1 and node.op_type in ("CastLike", "Clip", "PRelu"):

@@ -160,3 +160,64 @@ def test_a_tile_of_dimensions_of_size_1_is_an_expand() -> None:
         }
         """,
     )
+
+
+def test_a_tensor_of_one_number_is_expanded_too() -> None:
+    check(
+        ExpandElimination(),
+        before="""
+        g (int64[N,M] x, float[N,M] w) => (int64[N,M] y, float[N,M] z) {
+            s = Shape(x)
+            c = ConstantOfShape <value = int64[1] {7}> (s)
+            y = Min(x, c)
+            d = ConstantOfShape(s)
+            z = Max(w, d)
+        }
+        """,
+        after="""
+        y = Min(x, *)
+        z = Max(w, *)
+        """,
+    )
+
+
+def test_a_tensor_of_one_number_that_gives_the_shape_stays() -> None:
+    check(
+        ExpandElimination(),
+        before="""
+        g (float[M] x, int64[2] s) => (float[N,M] y) { c = ConstantOfShape(s) y = Add(x, c) }
+        """,
+    )
+
+
+def test_rows_for_the_same_index_everywhere_are_one_row() -> None:
+    check(
+        ExpandElimination(),
+        before="""
+        g (float[N,M,4] x) => (float[N,M,4] y) <float[3,4] types, int64[1] a = {0}, int64[1] b = {2}> {
+            s = Shape(x)
+            n = Slice(s, a, b)
+            c = ConstantOfShape <value = int64[1] {1}> (n)
+            rows = Gather(types, c)
+            y = Add(x, rows)
+        }
+        """,
+        after="""
+        t1 = Gather(*, *)
+        y = Add(x, t1)
+        """,
+    )
+
+
+def test_elements_along_another_axis_are_not_rows() -> None:
+    check(
+        ExpandElimination(),
+        before="""
+        g (float[5,M] x) => (float[5,M] y) <float[5,3] types, int64 one = {1}> {
+            m = Shape <start = 1> (x)
+            c = ConstantOfShape <value = int64[1] {1}> (m)
+            columns = Gather <axis = 1> (types, c)
+            y = Add(x, columns)
+        }
+        """,
+    )
