@@ -38,7 +38,7 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     if not isinstance(depth, int) or node.has_references or node.attribute("batch_dims"):
         return False
     op = Builder(graph, before=node)
-    axes = _axes(indices, data.shape, depth)
+    axes = axes_walked(indices, data.shape, depth)
     if axes is not None:
         added = [axis for axis in range(len(indices.shape) - 1) if axis not in axes]
         if not added:
@@ -56,7 +56,7 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     return done
 
 
-def _axes(indices: Value, sizes: Shape, depth: int) -> list[int] | None:
+def axes_walked(indices: Value, sizes: Shape, depth: int) -> list[int] | None:
     """Along which axes of the grid each of the first *depth* dimensions is walked, in order.
 
     None unless they are walked whole, and nothing else is.
@@ -95,9 +95,9 @@ def _columns(indices: Value, depth: int) -> Sequence[Value | Array] | None:
 def _axis(column: Value | Array, rank: int) -> int | None:
     """The axis, of *rank*, along which numbers count from 0 while no other changes them."""
     if not isinstance(column, Value):
-        return _counted(column, rank)
+        return counted(column, rank)
     if column.is_constant:
-        return _counted(column.numpy(), rank)
+        return counted(column.numpy(), rank)
     path: list[Node] = []
     value: Value | None = column
     while value is not None and not _counts(value):
@@ -113,7 +113,8 @@ def _axis(column: Value | Array, rank: int) -> int | None:
     return axis
 
 
-def _counted(array: Array, rank: int) -> int | None:
+def counted(array: Array, rank: int) -> int | None:
+    """The axis along which an array of *rank* dimensions counts from 0, and only along it."""
     for axis, size in enumerate(array.shape):
         line = np.arange(size).reshape([-1 if each == axis else 1 for each in range(rank)])
         if array.ndim == rank and np.array_equal(array, np.broadcast_to(line, array.shape)):
@@ -124,7 +125,7 @@ def _counted(array: Array, rank: int) -> int | None:
 def _counts(value: Value) -> bool:
     """Whether a value is the list of numbers from 0 on."""
     if value.is_constant:
-        return value.rank == 1 and _counted(value.numpy(), 1) == 0
+        return value.rank == 1 and counted(value.numpy(), 1) == 0
     node = value.producer
     if node is None or node.op_type != "Range" or node.domain:
         return False

@@ -7,6 +7,9 @@ import numpy as np
 
 from onnxforge import Graph, Node, Pass, Value
 
+from .gather_nd_elimination import axes_walked, counted
+from .uniform import uniform
+
 _INFINITE = 2**31 - 1
 """What the specification of Slice recommends as the end of a dimension of unknown size."""
 _MAX_MASK = 1 << 10
@@ -16,7 +19,8 @@ class NoopElimination(Pass):
     """Read past nodes that return what they are given.
 
     Such as a Cast to the type its input has, a Reshape to the shape its input has, a Pad by
-    nothing, a Slice of everything, a Concat of one tensor, or a Dropout outside of training.
+    nothing, a Slice of everything, a Gather or Scatter of all elements in order, a Concat of one
+    tensor, or a Dropout outside of training.
     Shapes count as equal if they are proved to be, symbols included.
     """
 
@@ -203,13 +207,74 @@ def _reduce(node: Node) -> Value | None:
 
 
 def _block(node: Node) -> Value | None:
-    return node.inputs[0] if node.attribute("blocksize") == 1 else None
+    x = node.inputs[0]
+    inner = x.producer if x is not None else None
+    if node.attribute("blocksize") == 1 or inner is None or inner.domain or inner.has_references:
+        return x if node.attribute("blocksize") == 1 else None
+    kinds = {node.op_type, inner.op_type}
+    modes = [node.attribute("mode") or "DCR", inner.attribute("mode") or "DCR"]
+    is_undone = kinds == {"DepthToSpace", "SpaceToDepth"} and modes == ["DCR", "DCR"]
+    same = inner.attribute("blocksize") == node.attribute("blocksize")
+    return inner.inputs[0] if is_undone and same else None
 
 
 def _einsum(node: Node) -> Value | None:
     terms, arrow, result = str(node.attribute("equation")).replace(" ", "").partition("->")
     same = arrow and terms == result and len(set(terms)) == len(terms) and terms.isalpha()
     return node.inputs[0] if same else None
+
+
+def _gather(node: Node) -> Value | None:
+    x, indices = node.inputs
+    if x is None or indices is None or not x.shape or not indices.is_constant:
+        return None
+    size = x.shape[node.attribute("axis") % len(x.shape)]
+    in_order = indices.shape == (size,) and counted(indices.numpy(), 1) == 0
+    return x if in_order else None
+
+
+def _elements(node: Node) -> Value | None:
+    """What a GatherElements or ScatterElements of every element at its own place comes to."""
+    x, indices, other = node.inputs[0], node.input(1), node.input(2)
+    if x is None or indices is None or not x.shape or not indices.is_constant:
+        return None
+    if x.shape != indices.shape or (node.attribute("reduction") or "none") != "none":
+        return None
+    along = counted(indices.numpy(), len(x.shape))
+    in_place = along == node.attribute("axis") % len(x.shape) or indices.numpy().size == 1
+    return (other if node.op_type == "ScatterElements" else x) if in_place else None
+
+
+def _scatter(node: Node) -> Value | None:
+    x, indices, updates = node.inputs
+    if x is None or indices is None or x.shape is None or indices.shape is None:
+        return None
+    depth = indices.shape[-1] if indices.shape else None
+    if not isinstance(depth, int) or (node.attribute("reduction") or "none") != "none":
+        return None
+    axes = axes_walked(indices, x.shape, depth)
+    return updates if axes == list(range(len(indices.shape) - 1)) else None
+
+
+def _compress(node: Node) -> Value | None:
+    x, condition, axis = node.inputs[0], node.input(1), node.attribute("axis")
+    if x is None or condition is None or axis is None or not x.shape:
+        return None
+    is_all = condition.shape == (x.shape[axis % len(x.shape)],) and uniform(condition) == 1
+    return x if is_all else None
+
+
+def _trilu(node: Node) -> Value | None:
+    x, by = node.inputs[0], node.input(1)
+    numbers = [0] if by is None else _numbers(by)
+    if x is None or x.shape is None or numbers is None:
+        return None
+    rows, columns = x.shape[-2:]
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        return None
+    (diagonal,) = numbers
+    is_all = diagonal <= 1 - rows if node.attribute("upper") else diagonal >= columns - 1
+    return x if is_all else None
 
 
 def _average(node: Node) -> Value | None:
@@ -229,14 +294,19 @@ _RULES: dict[str, Callable[[Node], Value | None]] = {
     "AveragePool": _average,
     "Cast": _cast,
     "CenterCropPad": _if_same_shape,
+    "Compress": _compress,
     "Concat": _concat,
     "DepthToSpace": _block,
     "Dropout": _dropout,
     "Einsum": _einsum,
     "Expand": _expand,
     "Flatten": _if_same_shape,
+    "Gather": _gather,
+    "GatherElements": _elements,
     "GlobalAveragePool": _if_same_shape,
+    "GlobalMaxPool": _if_same_shape,
     "Max": _single,
+    "MaxPool": _average,
     "Mean": _single,
     "Min": _single,
     "Pad": _pad,
@@ -247,6 +317,8 @@ _RULES: dict[str, Callable[[Node], Value | None]] = {
     "ReduceSum": _reduce,
     "Reshape": _reshape,
     "Resize": _resize,
+    "ScatterElements": _elements,
+    "ScatterND": _scatter,
     "Slice": _slice,
     "SpaceToDepth": _block,
     "Split": _split,
@@ -254,6 +326,7 @@ _RULES: dict[str, Callable[[Node], Value | None]] = {
     "Sum": _single,
     "Tile": _tile,
     "Transpose": _transpose,
+    "Trilu": _trilu,
     "Unsqueeze": _if_same_shape,
     "Upsample": _resize,
 }

@@ -27,6 +27,10 @@ GONE = {
     "dropout that says so": "r = Constant<value_float = 0.5>()  t = Constant<value = bool {0}>() "
     "a = Dropout(x, r, t)",
     "einsum": 'a = Einsum<equation = "abc->abc">(x)',
+    "gather": "i = Constant<value_ints = [0, 1, 2, 3]>()  a = Gather<axis = -2>(x, i)",
+    "compress": "c = Constant<value = bool[5] {1,1,1,1,1}>()  a = Compress<axis = 2>(x, c)",
+    "trilu": "k = Constant<value_int = 4>()  a = Trilu<upper = 0>(x, k)",
+    "trilu of the upper part": "k = Constant<value_int = -3>()  a = Trilu(x, k)",
     "resize": 's = Constant<value_floats = [1.0, 1.0, 1.0]>()  a = Resize<mode = "linear">(x, , s)',
 }
 
@@ -57,6 +61,13 @@ def check_any(text: str):
 
 
 STAYS = {
+    "gather in another order": "i = Constant<value_ints = [0, 1, 3, 2]>()  b = Gather<axis = -2>(x, i)",
+    "gather of some": "i = Constant<value_ints = [0, 1, 2]>()  p = Gather<axis = 1>(x, i) "
+    "j = Constant<value_ints = [0, 1, 2, 2]>()  b = Gather<axis = 1>(p, j)",
+    "compress of some": "c = Constant<value = bool[4] {1,1,1,1}>()  p = Compress<axis = 2>(x, c) "
+    "q = Constant<value_ints = [0, 0, 0, 0, 0, 1]>()  b = Pad(p, q)",
+    "trilu": "k = Constant<value_int = 3>()  b = Trilu<upper = 0>(x, k)",
+    "trilu of the upper part": "k = Constant<value_int = -2>()  b = Trilu(x, k)",
     "cast to another type": "a = Cast<to = 10>(x)  b = Cast<to = 1>(a)",
     "reshape of another order": "s = Constant<value_ints = [-1, 5, 4]>()  b = Reshape(x, s)",
     "expand of a dimension": "s = Constant<value_ints = [2, 1, 1, 1]>()  b = Expand(x, s)",
@@ -168,3 +179,67 @@ def test_no_ops_in_a_body_go() -> None:
             q = Sum(x)
         """,
     )
+
+
+@pytest.mark.parametrize(
+    ("call", "result"),
+    [
+        ("ScatterND(x, grid, u)", "u"),
+        ("ScatterElements<axis = -2>(x, rows, u)", "u"),
+        ("GatherElements(x, rows)", "x"),
+    ],
+)
+def test_all_elements_in_order(call: str, result: str) -> None:
+    check(
+        NoopElimination(),
+        before=f"""
+        g (float16[2,2] x, float16[2,2] u) => (float16[2,2] y)
+        <int64[2,1] grid = {{0,1}}, int64[2,2] rows = {{0,0,1,1}}> {{ p = {call} y = Relu(p) }}
+        """,
+        after=f"y = Relu({result})",
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'ScatterND<reduction = "add">(x, grid, u)',
+        "ScatterND(x, back, u)",
+        "ScatterElements<axis = 1>(x, rows, u)",
+        "ScatterElements<axis = 0>(x, columns, u)",
+        "GatherElements(x, columns)",
+    ],
+)
+def test_elements_in_another_order(call: str) -> None:
+    check(
+        NoopElimination(),
+        before=f"""
+        g (float[2,2] x, float[2,2] u) => (float[2,2] y)
+        <int64[2,1] grid = {{0,1}}, int64[2,1] back = {{1,0}}, int64[2,2] rows = {{0,0,1,1}},
+         int64[2,2] columns = {{1,0,0,1}}> {{ p = {call} y = Relu(p) }}
+        """,
+    )
+
+
+def test_space_and_depth_undo_each_other() -> None:
+    text = """
+    g (float[1,4,8,8] x) => (float[1,4,8,8] y) {{
+        p = {first}<blocksize = 2>(x)
+        q = {second}<blocksize = 2{mode}>(p)
+        y = Relu(q)
+    }}
+    """
+    there, back = "DepthToSpace", "SpaceToDepth"
+    for first, second in ((there, back), (back, there)):
+        check(
+            NoopElimination(),
+            before=text.format(first=first, second=second, mode=""),
+            after="y = Relu(x)",
+        )
+    check(NoopElimination(), before=text.format(first=back, second=there, mode=', mode = "CRD"'))
+
+
+def test_a_max_pool_of_single_elements() -> None:
+    text = "g (float[1,4,8,8] x) => (float[1,4,8,8] y) {{ p = MaxPool<kernel_shape = [1,{k}]{pads}>(x) y = Relu(p) }}"
+    check(NoopElimination(), before=text.format(k=1, pads=""), after="y = Relu(x)")
+    check(NoopElimination(), before=text.format(k=3, pads=", pads = [0,1,0,1]"))
