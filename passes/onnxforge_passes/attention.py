@@ -123,51 +123,6 @@ def as_heads(op: Any, rows: Value, like: Value) -> Value:
     return op.Transpose(apart, perm=SWAPPED)  # type: ignore[no-any-return]
 
 
-def full_mask(op: Any, heads: Heads, rows: Value | None) -> Value | None:
-    """The mask with four dimensions, the last two of which are written out.
-
-    *rows* are the queries side by side, if they can be.
-
-    Raises `Decline` if the sizes are not known to be those of the scores, or 1.
-    """
-    mask = heads.mask
-    if mask is None:
-        return None
-    assert heads.q.shape is not None
-    assert heads.k.shape is not None
-    wanted = (*heads.q.shape[:3], heads.k.shape[2])
-    if mask.shape is None or len(mask.shape) > 4:
-        raise Decline("the rank of the mask is not known, or more than four")
-    sizes: tuple[DimLike, ...] = (1,) * (4 - len(mask.shape)) + mask.shape
-    for size, whole in zip(sizes, wanted, strict=True):
-        if size != 1 and not known_equal(size, whole):
-            raise Decline("the mask is not known to have the shape of the scores")
-    if sizes[3] == 1 and wanted[3] != 1:
-        raise Decline("the mask is the same for all columns")
-    if len(mask.shape) < 4:
-        leading = list(range(4 - len(mask.shape)))
-        mask = unsqueeze(op, mask, leading)
-    if sizes[2] == 1 and wanted[2] != 1:
-        mask = op.Expand(mask, _target(op, wanted[2], heads.q, rows))
-    return mask
-
-
-def unsqueeze(op: Any, value: Value, axes: list[int]) -> Value:
-    """The value with more axes of size 1, in any opset."""
-    if value.graph.opset_imports.get("", 1) < 13:
-        return op.Unsqueeze(value, axes=axes)  # type: ignore[no-any-return]
-    return op.Unsqueeze(value, np.array(axes))  # type: ignore[no-any-return]
-
-
-def _target(op: Any, size: DimLike, q: Value, rows: Value | None) -> Any:
-    """What expands a mask to as many rows as there are queries."""
-    if isinstance(size, int):
-        return np.array([1, 1, size, 1])
-    shape, axis = (op.Shape(q), 2) if rows is None else (op.Shape(rows), 1)
-    size = op.Gather(shape, np.array([axis]), axis=0)
-    return op.Concat(np.array([1, 1]), size, np.array([1]), axis=0)
-
-
 def _number(value: Const | None) -> float:
     """The one number that a constant is; 1 if there is none."""
     if value is None:

@@ -6,7 +6,8 @@ import numpy as np
 
 from onnxforge import Decline
 
-from .attention import FLOATS, Attention, Heads, as_heads, as_rows, full_mask
+from .attention import FLOATS, Attention, Heads, as_heads, as_rows
+from .attention_mask import full_mask, leaves_something
 
 
 class AttentionFusion(Attention):
@@ -24,6 +25,9 @@ class AttentionFusion(Attention):
             raise Decline("Attention needs opset 23")
         if q.dtype not in FLOATS:
             raise Decline("ONNX Runtime has Attention for float32 and float16 alone")
+        if heads.mask is not None and not heads.guarded and not leaves_something(heads.mask):
+            # Zeros in ONNX Runtime, and no numbers in what the graph spells out.
+            raise Decline("a row that is masked as a whole would be attended to otherwise")
         rows = [as_rows(op, each) for each in (q, k, v)]
         mask = full_mask(op, heads, rows[0])
         if None in rows:

@@ -6,8 +6,9 @@ from onnx import TensorProto
 
 from onnxforge import Decline
 
-from .attention import Attention, Heads, as_heads, as_rows, full_mask
+from .attention import Attention, Heads, as_heads, as_rows
 from .attention_fusion import guard
+from .attention_mask import full_mask
 
 
 class MultiHeadAttentionInjection(Attention):

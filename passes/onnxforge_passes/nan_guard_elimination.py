@@ -2,14 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from onnxforge import Const, Decline, RewritePass, Value
 
 from .attention import guarded
-
-# A mask is looked at only if it is no larger than masks are.
-_MOST_ELEMENTS = 2**22
+from .attention_mask import leaves_something
 
 
 class NanGuardElimination(RewritePass):
@@ -33,7 +29,7 @@ class NanGuardElimination(RewritePass):
     def rewrite(self, op: Any, match: Any, mask: Value | None) -> Any:
         """The weights as they are."""
         (softmax,) = (node for node in match.nodes if node.op_type == "Softmax")
-        if mask is not None and not _leaves_something(mask):
+        if mask is not None and not leaves_something(mask):
             raise Decline("the mask is not known to leave every row something to attend to")
         if mask is not None and softmax.attribute("axis") not in (
             -1,
@@ -46,35 +42,3 @@ class NanGuardElimination(RewritePass):
 def _scores(op: Any, q: Value, k: Value, times: Const) -> Any:
     scores = op.MatMul(q, k)
     return op.any(op.Mul(scores, times), op.Div(scores, times), scores)
-
-
-def _leaves_something(mask: Value) -> bool:
-    node = mask.producer
-    if mask.is_constant:
-        return _has_finite_rows(mask)
-    if node is None or node.domain:
-        return False
-    if node.op_type in ("Expand", "Unsqueeze", "Identity") and node.inputs[0] is not None:
-        return _leaves_something(node.inputs[0])
-    if node.op_type == "Where":
-        return all(v is not None and v.is_constant and _is_finite(v) for v in node.inputs[1:])
-    return False
-
-
-def _is_finite(value: Value) -> bool:
-    tensor = value.tensor
-    if tensor is not None and np.prod(tensor.dims, dtype=np.int64) > _MOST_ELEMENTS:
-        return False
-    return bool(np.isfinite(value.numpy(np.float64)).all())
-
-
-def _has_finite_rows(mask: Value) -> bool:
-    """Whether every row has an entry that is a number, and none that is no or too large a one."""
-    tensor = mask.tensor
-    if tensor is not None and np.prod(tensor.dims, dtype=np.int64) > _MOST_ELEMENTS:
-        return False
-    array = mask.numpy(np.float64)
-    if array.ndim == 0:
-        return bool(np.isfinite(array))
-    is_bad = np.isnan(array) | (array == np.inf)
-    return bool(not is_bad.any() and np.isfinite(array).any(axis=-1).all())

@@ -32,8 +32,9 @@ def test_heads_that_were_taken_apart_are_read_side_by_side(scores: str, scale: f
 
 
 def test_a_mask_goes_along() -> None:
-    result = optimized(attention(SCALED, MASKED, inputs=", float[B,1,S,L] mask"))
-    assert operators(result) == ["Attention"]
+    masked = f"mask = Where(allowed, zero, two) {MASKED}"
+    result = optimized(attention(SCALED, masked, inputs=", bool[B,1,S,L] allowed"))
+    assert operators(result) == ["Where", "Attention"]
 
 
 def test_the_guard_against_rows_without_numbers_stands_after_it() -> None:
@@ -67,6 +68,7 @@ def test_half_precision() -> None:
         (attention(), 22, "opset 23"),
         (attention(dtype="double"), 23, "float32 and float16"),
         (attention(rows="1,S"), 23, "batch"),
+        (attention(SCALED, MASKED, inputs=", float[B,1,S,L] mask"), 23, "masked as a whole"),
     ],
 )
 def test_what_has_no_kernel_or_is_not_known_to_fit_stays(

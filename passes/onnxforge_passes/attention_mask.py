@@ -1,0 +1,104 @@
+"""What is added to the scores of attention: as an operator reads it, and what it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onnxforge import Decline, Value
+from onnxforge.shapes import DimLike, known_equal
+
+from .attention import Heads
+
+# A mask is looked at only if it is no larger than masks are.
+_MOST_ELEMENTS = 2**22
+# Operators whose output has no other elements than their first input.
+_MOVEMENTS = frozenset(
+    {"Expand", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+)
+# Longer chains are nothing exporters write.
+_MOST_STEPS = 16
+
+
+def full_mask(op: Any, heads: Heads, rows: Value | None) -> Value | None:
+    """The mask with four dimensions, the last two of which are written out.
+
+    *rows* are the queries side by side, if they can be.
+
+    Raises `Decline` if the sizes are not known to be those of the scores, or 1.
+    """
+    mask = heads.mask
+    if mask is None:
+        return None
+    assert heads.q.shape is not None
+    assert heads.k.shape is not None
+    wanted = (*heads.q.shape[:3], heads.k.shape[2])
+    if mask.shape is None or len(mask.shape) > 4:
+        raise Decline("the rank of the mask is not known, or more than four")
+    sizes: tuple[DimLike, ...] = (1,) * (4 - len(mask.shape)) + mask.shape
+    for size, whole in zip(sizes, wanted, strict=True):
+        if size != 1 and not known_equal(size, whole):
+            raise Decline("the mask is not known to have the shape of the scores")
+    if sizes[3] == 1 and wanted[3] != 1:
+        raise Decline("the mask is the same for all columns")
+    if len(mask.shape) < 4:
+        leading = list(range(4 - len(mask.shape)))
+        mask = _unsqueeze(op, mask, leading)
+    if sizes[2] == 1 and wanted[2] != 1:
+        mask = op.Expand(mask, _target(op, wanted[2], heads.q, rows))
+    return mask
+
+
+def leaves_something(mask: Value) -> bool:
+    """Whether the mask is known to leave every row something to attend to."""
+    return _has_finite_rows(mask) if mask.is_constant else _is_finite(mask)
+
+
+def _unsqueeze(op: Any, value: Value, axes: list[int]) -> Value:
+    """The value with more axes of size 1, in any opset."""
+    if value.graph.opset_imports.get("", 1) < 13:
+        return op.Unsqueeze(value, axes=axes)  # type: ignore[no-any-return]
+    return op.Unsqueeze(value, np.array(axes))  # type: ignore[no-any-return]
+
+
+def _target(op: Any, size: DimLike, q: Value, rows: Value | None) -> Any:
+    """What expands a mask to as many rows as there are queries."""
+    if isinstance(size, int):
+        return np.array([1, 1, size, 1])
+    shape, axis = (op.Shape(q), 2) if rows is None else (op.Shape(rows), 1)
+    size = op.Gather(shape, np.array([axis]), axis=0)
+    return op.Concat(np.array([1, 1]), size, np.array([1]), axis=0)
+
+
+def _is_finite(value: Value) -> bool:
+    """Whether no element can be infinite, or no number."""
+    pending = [value]
+    for each in pending:
+        node = each.producer
+        if each.is_constant:
+            if not np.isfinite(_numbers(each)).all():
+                return False
+        elif node is None or node.domain or len(pending) > _MOST_STEPS:
+            return False
+        elif node.op_type in _MOVEMENTS or node.op_type == "Where":
+            read = node.inputs[1:] if node.op_type == "Where" else node.inputs[:1]
+            pending += [v for v in read if v is not None]
+        else:
+            return False
+    return True
+
+
+def _has_finite_rows(mask: Value) -> bool:
+    """Whether every row of a constant has an element that is finite, and none but -inf besides."""
+    array = np.atleast_1d(_numbers(mask))
+    is_finite = np.isfinite(array)
+    return bool((is_finite | (array == -np.inf)).all() and is_finite.any(axis=-1).all())
+
+
+def _numbers(constant: Value) -> np.ndarray[Any, Any]:
+    """The elements of a constant; not a number in place of those of too large a one."""
+    tensor = constant.tensor
+    if tensor is not None and np.prod(tensor.dims, dtype=np.int64) > _MOST_ELEMENTS:
+        return np.array(np.nan)
+    return constant.numpy(np.float64)
