@@ -2,13 +2,11 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import Known, Shape, known_equal
 
 from .index_grid import grid
-from .reshape_target import reshape_target
+from .reshape_target import reshaped
 from .view_merging import is_view
 
 
@@ -56,21 +54,9 @@ def _takes_all(node: Node) -> bool:
 def _viewed(op: Builder, data: Value, after: Shape, version: int) -> Value | None:
     """The elements of *data* in another shape, by one view of it or of what it is a view of."""
     source: Value | None = data
-    new: Value
     while source is not None and op.graph.sees(source):
-        if source.shape == after:
-            return source
-        if source.shape == tuple(size for size in after if size != 1):
-            axes = [axis for axis, size in enumerate(after) if size == 1]
-            new = (
-                op.Unsqueeze(source, axes=axes)
-                if version < 13
-                else op.Unsqueeze(source, np.array(axes, np.int64))
-            )
-            return new
-        target = reshape_target(source.shape, after) if version >= 5 else None
-        if target is not None:
-            new = op.Reshape(source, np.array(target, np.int64))
+        new = source if source.shape == after else reshaped(op, source, after, version)
+        if new is not None:
             return new
         maker = source.producer
         source = maker.inputs[0] if maker is not None and is_view(maker) else None

@@ -1,8 +1,37 @@
-"""How to write a shape as the constant target of a Reshape: with 0 for copied sizes, and one -1."""
+"""How to give a tensor another shape by one node with nothing to compute."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from onnxforge import Builder, Value
 from onnxforge.shapes import DimLike, Shape, at_least, known_equal
+
+from .axes import input_since
+
+
+def reshaped(
+    op: Builder, x: Value, after: Shape, version: int, *, nonempty: bool = False
+) -> Value | None:
+    """*x* as a tensor of another shape; None if no constant says it.  *version* is the opset's.
+
+    It is an Unsqueeze or a Squeeze where that will do, which asks nothing of the other sizes, else
+    a Reshape, for which see `reshape_target`.
+    """
+    new: Value
+    for name, fewer, more in (("Unsqueeze", x.shape, after), ("Squeeze", after, x.shape)):
+        if more is not None and fewer == tuple(size for size in more if size != 1) != more:
+            axes = [axis for axis, size in enumerate(more) if size == 1]
+            if version < input_since(name):
+                new = getattr(op, name)(x, axes=axes)
+            else:
+                new = getattr(op, name)(x, np.array(axes, np.int64))
+            return new
+    target = reshape_target(x.shape, after, nonempty=nonempty) if version >= 5 else None
+    if target is None:
+        return None
+    new = op.Reshape(x, np.array(target, np.int64))
+    return new
 
 
 def reshape_target(

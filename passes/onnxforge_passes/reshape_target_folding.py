@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from onnxforge import Builder, Graph, Node, Pass, Value
 
-from .reshape_target import reshape_target
+from .reshape_target import reshaped
 
 
 @dataclass(frozen=True)
@@ -14,8 +12,9 @@ class ReshapeTargetFolding(Pass):
     """Write the computed target of a Reshape as a constant.
 
     A size that is known is written as the number it is, one that is the input's own at that place
-    as 0, which copies it, and one that follows from the others as -1.  The nodes that computed the
-    target then have nobody to read them.
+    as 0, which copies it, and one that follows from the others as -1.  If the target but adds
+    dimensions of size 1, or drops them, the Reshape is an Unsqueeze or a Squeeze.  The nodes that
+    computed the target then have nobody to read them.
 
     Beside a -1 no size may be zero.  None is if the target says -1 itself; where it is put together
     by a Concat, ONNX Runtime writes the same -1 as it loads the model; and with `nonempty`, it is
@@ -34,14 +33,11 @@ class ReshapeTargetFolding(Pass):
         if data is None or shape is None or shape.is_constant or node.has_references:
             return False
         nonempty = self.nonempty or _is_concat(shape) or _has_minus_one(shape)
-        target = None if after is None else reshape_target(data.shape, after, nonempty=nonempty)
-        if target is None:
-            graph.decline("Reshape: more than one size is unknown")
-            return False
         op = Builder(graph, before=node)
-        done = graph.replace(
-            node.output, op.Reshape(data, np.array(target, np.int64), like=node, allowzero=None)
-        )
+        new = None if after is None else reshaped(op, data, after, node.version, nonempty=nonempty)
+        if new is None:
+            graph.decline("Reshape: more than one size is unknown")
+        done = new is not None and graph.replace(node.output, new)
         op.undo()
         return done
 

@@ -201,3 +201,33 @@ def test_a_batch_beside_a_minus_one_elsewhere_is_not_empty() -> None:
         """,
     )  # fmt: skip
     assert target(result.to_proto()) == [0, -1, 3]
+
+
+def test_a_target_that_adds_dimensions_of_size_1() -> None:
+    check(
+        ReshapeTargetFolding(),
+        before="""
+        g (float[N,M] x) => (float[1,1,N,M] y) <int64[2] ones = {1, 1}> {
+            s = Shape(x)
+            c = Concat <axis = 0> (ones, s)
+            t = Abs(c)
+            y = Reshape(x, t)
+        }
+        """,
+        after="y = Unsqueeze(x, *)",
+    )
+
+
+def test_a_target_that_drops_dimensions_of_size_1() -> None:
+    check(
+        ReshapeTargetFolding(),
+        before="""
+        g (float[1,N,1,M] x) => (float[N,M] y) <int64[2] kept = {1, 3}> {
+            s = Shape(x)
+            c = Gather(s, kept)
+            t = Abs(c)
+            y = Reshape(x, t)
+        }
+        """,
+        after="y = Squeeze(x, *)",
+    )
