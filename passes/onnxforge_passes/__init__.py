@@ -75,6 +75,7 @@ from onnxforge_passes.transpose_merging import TransposeMerging
 from onnxforge_passes.unused_function_removal import UnusedFunctionRemoval
 from onnxforge_passes.unused_initializer_removal import UnusedInitializerRemoval
 from onnxforge_passes.unused_output_removal import UnusedOutputRemoval
+from onnxforge_passes.variadic_merging import VariadicMerging
 from onnxforge_passes.view_merging import ViewMerging
 from onnxforge_passes.zero_state_elimination import ZeroStateElimination
 
@@ -107,6 +108,7 @@ standard = Pipeline(
     NoopElimination(),
     ArithmeticIdentityElimination(),
     ZeroStateElimination(),
+    VariadicMerging(),
     ClipMerging(),
     ConstantFolding(),
     IfElimination(),

@@ -13,18 +13,20 @@ _EITHER = {"Add": 0, "And": 1, "BitwiseOr": 0, "BitwiseXor": 0, "Max": -inf, "Mi
 _EITHER |= {"Mul": 1, "Or": 0, "Sum": 0, "Xor": 0}
 _RIGHT = {"BitShift": 0, "Div": 1, "Pow": 1, "Sub": 0}
 _INVERSE = frozenset({"BitwiseNot", "Neg", "Not"})
+_OF_TWO_ALIKE = frozenset({"And", "BitwiseAnd", "BitwiseOr", "Max", "Min", "Or"})
 _IDEMPOTENT = frozenset({"Abs", "Ceil", "Floor", "Relu", "Round", "Sign"})
 _ROUNDED = frozenset({"Ceil", "Floor", "Round"})
 _ZERO_BIAS = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2}
-_OPERATORS = ("Where", *_EITHER, *_RIGHT, *_INVERSE, *_IDEMPOTENT, *_ZERO_BIAS)
+_OPERATORS = ("BitwiseAnd", "Where", *_EITHER, *_RIGHT, *_INVERSE, *_IDEMPOTENT, *_ZERO_BIAS)
 
 
 class ArithmeticIdentityElimination(Pass):
     """Read past arithmetic that changes no number.
 
-    That is x + 0, x - 0, x * 1, x / 1, x ** 1, the units of And, Or, Xor, Min and Max, a Where of
-    constant condition, an operator twice that undoes itself (Neg, Not) or has nothing left to do
-    (Abs, Ceil, Floor, Relu, Round, Sign), and a bias of zeros of Conv, ConvTranspose and Gemm.
+    That is x + 0, x - 0, x * 1, x / 1, x ** 1, the units of And, Or, Xor, Min and Max, those of a
+    value and itself, a Where of constant condition or between a value and itself, an operator twice
+    that undoes itself (Neg, Not) or has nothing left to do (Abs, Ceil, Floor, Relu, Round, Sign),
+    and a bias of zeros of Conv, ConvTranspose and Gemm.
 
     Only where the shape is proved to stay, and numerically: -0.0 may remain where adding 0 gave
     0.0.  The scale and bias of a normalization that is spelled out stay, even if they are ones and
@@ -54,10 +56,14 @@ def sources_of(node: Node) -> Iterator[Value]:
         chosen = node.inputs[1 if condition else 2]
         if condition is not None and chosen is not None:
             yield chosen
+        elif chosen is not None and node.inputs[1] is node.inputs[2]:
+            yield chosen
     elif len(node.inputs) == 2:
         left, right = node.inputs
         if left is None or right is None:
             return
+        if left is right and op_type in _OF_TWO_ALIKE:
+            yield left
         if _is(right, _EITHER.get(op_type, _RIGHT.get(op_type)), left):
             yield left
         if _is(left, _EITHER.get(op_type), right):

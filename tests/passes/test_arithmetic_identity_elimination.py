@@ -218,3 +218,30 @@ def test_units_in_a_body_go() -> None:
             q = Mul(x, *)
         """,
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "call"),
+    [
+        ("bool", "And(x, x)"),
+        ("bool", "Or(x, x)"),
+        ("float16", "Max(x, x)"),
+        ("float", "Min(x, x)"),
+        ("float", "Where(c, x, x)"),
+    ],
+)
+def test_a_value_and_itself(dtype: str, call: str) -> None:
+    check(
+        ArithmeticIdentityElimination(),
+        before=f"""
+        g ({dtype}[N,4] x, bool[4] c, {dtype}[N,4] u) => ({dtype}[N,4] y) {{ p = {call} y = Where(c, p, u) }}
+        """,
+        after="y = Where(c, x, u)",
+    )
+
+
+def test_a_value_and_itself_of_another_shape() -> None:
+    check(
+        ArithmeticIdentityElimination(),
+        before="g (float[4] x, bool[N,4] c) => (float[N,4] y) { p = Where(c, x, x) y = Neg(p) }",
+    )
