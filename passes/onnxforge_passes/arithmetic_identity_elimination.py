@@ -54,9 +54,8 @@ def sources_of(node: Node) -> Iterator[Value]:
     if op_type == "Where":
         condition = uniform(node.inputs[0])
         chosen = node.inputs[1 if condition else 2]
-        if condition is not None and chosen is not None:
-            yield chosen
-        elif chosen is not None and node.inputs[1] is node.inputs[2]:
+        is_either = condition is not None or node.inputs[1] is node.inputs[2]
+        if is_either and chosen is not None:
             yield chosen
     elif len(node.inputs) == 2:
         left, right = node.inputs
