@@ -226,7 +226,7 @@ def test_a_target_that_drops_dimensions_of_size_1() -> None:
             s = Shape(x)
             c = Gather(s, kept)
             t = Abs(c)
-            y = Reshape(x, t)
+            y = Reshape <allowzero = 1> (x, t)
         }
         """,
         after="y = Squeeze(x, *)",
