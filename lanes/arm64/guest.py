@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).parents[2] / "src" / "onnxforge" / "bench" / "worker.py"
-COUNTED = 3
+COUNTED = 2
 
 
 def mark(number: int) -> None:
@@ -25,7 +25,7 @@ def mark(number: int) -> None:
 def measured(worker: Any, number: int, file: str, folder: str, common: dict[str, Any]) -> str:
     """Count some runs of a model; the file with the profile of another."""
     subject = worker.Subject(file, **common)
-    subject.run(2)
+    subject.run(1)
     for _ in range(COUNTED):
         mark(0)
         subject.run(1)
@@ -45,7 +45,7 @@ def main() -> None:
     answers: dict[str, dict[str, str]] = {}
     # The first session of a process counts some thousand more, whichever it is.
     with contextlib.suppress(Exception):
-        worker.Subject(next(iter(request["variants"].values())), **request["common"]).run(3)
+        worker.Subject(next(iter(request["variants"].values())), **request["common"]).run(2)
     for number, (name, file) in enumerate(request["variants"].items(), 1):
         try:
             profile = measured(worker, number, file, request["profiles"], request["common"])

@@ -55,7 +55,7 @@ def answers(
             )
             futures[sent] = job
         is_first = True
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]  # Dask's
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]  # Dask's
             if future.status != "finished":
                 failure = future.exception()
                 rows = [describe(m, futures[future].configuration) for m in futures[future].models]

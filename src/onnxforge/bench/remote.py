@@ -80,6 +80,8 @@ async def _answers(
             process.stdin.write(f"{json.dumps(request)}\n")
             process.stdin.write_eof()
             async for line in process.stdout:
+                if not line:  # the end, if nothing else was left to read
+                    break
                 answer = json.loads(line)
                 if "error" in answer:
                     raise BenchmarkError(f"{host}: {answer['error']}")

@@ -47,7 +47,8 @@ def percentiles(turns: Turns, percents: Sequence[float]) -> list[Estimate]:
 
     def pooled(drawn: npt.NDArray[np.intp]) -> Array:
         together = np.concatenate([np.asarray(turns[index]) for index in drawn])
-        return np.percentile(together, percents)
+        found: Array = np.percentile(together, percents)
+        return found
 
     return _bootstrap(len(turns), pooled)
 

@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 _NAME = "onnxforge"
 _WHEEL = """Wheel-Version: 1.0
@@ -28,12 +28,13 @@ def build(folder: Path) -> Path:
     info = f"{_NAME}-{distribution.version}.dist-info"
     path = folder / f"{_NAME}-{distribution.version}-py3-none-any.whl"
     record = []
-    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+    with ZipFile(path, "w") as archive:
         for name, content in _content(distribution, info):
-            archive.writestr(name, content)
+            # A date of its own would make another file of the same contents.
+            archive.writestr(ZipInfo(name), content, ZIP_DEFLATED)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
             record.append(f"{name},sha256={digest.decode()},{len(content)}\n")
-        archive.writestr(f"{info}/RECORD", f"{''.join(record)}{info}/RECORD,,\n")
+        archive.writestr(ZipInfo(f"{info}/RECORD"), f"{''.join(record)}{info}/RECORD,,\n")
     return path
 
 

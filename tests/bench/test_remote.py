@@ -1,0 +1,140 @@
+"""Measuring over ssh, by a server on loopback that runs commands as a board would."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from quick import QUICK
+
+from onnxforge.bench import Configuration, remote, wheel
+from onnxforge.bench.jobs import Job
+from onnxforge.errors import BenchmarkError
+
+asyncssh = pytest.importorskip("asyncssh", reason="the extra `remote` is not installed")
+
+
+class Board:
+    """An ssh server with a home of its own, for a user with a key."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.commands: list[str] = []
+        self.address = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def do(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+    async def listen(self, host_key: Any, user_key: Any) -> int:
+        self._server = await asyncssh.listen(
+            *("127.0.0.1", 0),
+            server_host_keys=[host_key],
+            authorized_client_keys=asyncssh.import_authorized_keys(
+                user_key.export_public_key().decode()
+            ),
+            process_factory=self._run,
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=str(self.home)),
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _run(self, process: Any) -> None:
+        self.commands.append(process.command)
+        child = await asyncio.create_subprocess_shell(
+            process.command,
+            cwd=self.home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+        process.exit(await child.wait())
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """A board, and an ~/.ssh that knows it."""
+    (tmp_path / "board").mkdir()
+    board = Board(tmp_path / "board")
+    host_key, user_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    port = board.do(board.listen(host_key, user_key))
+    keys = tmp_path / "home" / ".ssh"
+    keys.mkdir(parents=True)
+    user_key.write_private_key(keys / "id_ed25519")
+    public = host_key.export_public_key().decode()
+    (keys / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    board.address = f"someone@127.0.0.1:{port}"
+    yield board
+    board.stop()
+
+
+def test_models_are_measured_at_the_other_end(board: Board, convolution: Path) -> None:
+    job = Job((convolution,), Configuration(), feeds={"x": np.ones((2, 3, 8, 8), np.float32)})
+    first, second = remote.answers(board.address, [job], QUICK, python=sys.executable)
+    assert first["machine"]["architecture"]
+    (row,) = second["rows"]
+    assert row["model"] == "convolution"
+    assert "median" in row, row
+    assert board.commands[-1].endswith("-m onnxforge.bench")
+
+
+def test_what_is_there_already_is_not_sent_again(board: Board, convolution: Path) -> None:
+    jobs = [Job((convolution,), Configuration())]
+    list(remote.answers(board.address, jobs, QUICK, python=sys.executable))
+    sent = {path: path.stat().st_mtime_ns for path in board.home.rglob("*") if path.is_file()}
+    list(remote.answers(board.address, jobs, QUICK, python=sys.executable))
+    assert sent == {p: p.stat().st_mtime_ns for p in board.home.rglob("*") if p.is_file()}
+    assert any(path.suffix == ".whl" for path in sent)
+    assert not any(path.suffix == ".part" for path in sent)
+
+
+def test_what_fails_there_is_told_with_its_host(board: Board, convolution: Path) -> None:
+    with pytest.raises(BenchmarkError, match=f"{board.address}: .*nowhere/python.* --python"):
+        list(
+            remote.answers(
+                board.address, [Job((convolution,), Configuration())], QUICK, "/nowhere/python"
+            )
+        )
+
+
+def test_a_host_that_does_not_answer_is_named(convolution: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"127.0.0.1:1: "):
+        list(remote.answers("127.0.0.1:1", [Job((convolution,), Configuration())], QUICK))
+
+
+def test_a_board_whose_key_is_not_known_is_not_trusted(board: Board, convolution: Path) -> None:
+    (Path(board.home).parent / "home" / ".ssh" / "known_hosts").write_text("")
+    with pytest.raises(BenchmarkError, match=r"[Hh]ost key"):
+        list(remote.answers(board.address, [Job((convolution,), Configuration())], QUICK))
+
+
+def test_the_wheel_installs_and_has_its_command(tmp_path: Path) -> None:
+    path = wheel.build(tmp_path)
+    with ZipFile(path) as archive:
+        names = archive.namelist()
+        record = next(name for name in names if name.endswith("RECORD"))
+        recorded = [line.rsplit(",", 2)[0] for line in archive.read(record).decode().splitlines()]
+    assert sorted(recorded) == sorted(names)
+    assert "onnxforge/bench/report.html" in names
+    assert "onnxforge_passes/__init__.py" in names
+    target = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", str(target), str(path)], check=True)
+    assert (target / "bin" / "onnxforge").exists()
