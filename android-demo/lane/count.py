@@ -1,6 +1,6 @@
-"""How many Arm64 instructions the APK's models take: `python -m lane.count`, in `android-demo`.
+"""How many Arm64 instructions the APK's models take for one image: `python -m lane.count`, in `android-demo`.
 
-Writes `build/android/instructions.json`: by model, then by provider and number of images.
+Writes `build/android/instructions.json`: by model, then by provider, for one image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from lane.toolchain import BUILD, MissingError
 
 COUNTS = BUILD / "instructions.json"
 PROVIDERS = ("CPU", "XNNPACK")
-BATCHES = (1, 81)
 
 
 def main() -> None:
@@ -24,14 +23,14 @@ def main() -> None:
         folder = arm64.prepare(BUILD / "onnxforge-demo.apk")
     except MissingError as error:
         sys.exit(f"not counted: {error}")
-    images = np.random.default_rng(0).random((max(BATCHES), 1, 28, 28), np.float32)
-    counts: dict[str, dict[str, dict[int, int]]] = {}
+    image = np.random.default_rng(0).random((1, 1, 28, 28), np.float32)
+    counts: dict[str, dict[str, int]] = {}
     for model in sorted((MAIN / "assets" / "models").glob("*.onnx")):
         counts[model.stem] = {
-            provider: {n: arm64.instructions(folder, model, images[:n], provider) for n in BATCHES}
-            for provider in PROVIDERS
+            provider: arm64.instructions(folder, model, image, provider) for provider in PROVIDERS
         }
-        print(model.stem, counts[model.stem], flush=True)
+        for provider, count in counts[model.stem].items():
+            print(f"{model.stem:10} on {provider:8}{count:12,} instructions", flush=True)
     COUNTS.write_text(json.dumps(counts, indent=1))
 
 

@@ -26,11 +26,18 @@ FINETUNED = FOLDER / "digits.finetuned.onnx"
 
 def from_onnx(path: Path) -> DigitNet:
     """The network whose weights are in the export at *path*, ready to train."""
-    net = DigitNet()
-    weights = {each.name: numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer}
+    net, graph = DigitNet(), onnx.load(path).graph
+    weights = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    for node in graph.node:
+        # Weights that happen to be equal are in the file once, by the name of one of them.
+        if node.op_type == "Identity" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
     state = {
-        name: torch.from_numpy(weights[name].copy()) if name in weights else value
-        for name, value in net.state_dict().items()  # but num_batches_tracked is not exported
+        # How many batches there were is of no use later, and not exported.
+        name: value
+        if name.endswith("num_batches_tracked")
+        else torch.from_numpy(weights[name].copy())
+        for name, value in net.state_dict().items()
     }
     net.load_state_dict(state)
     return net

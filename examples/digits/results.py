@@ -22,7 +22,7 @@ def main() -> None:
     for name in ("original", "optimized", "int8"):
         each = measured[name]
         instructions = " | ".join(
-            f"{counted[name][provider]['81'] / 1e6:.1f} M" for provider in ("CPU", "XNNPACK")
+            f"{counted[name][provider] / 1e6:.2f} M" for provider in ("CPU", "XNNPACK")
         )
         size, nodes = each["bytes"] / 1e3, each["nodes"]
         accuracy = each["accuracy"]["all"]
