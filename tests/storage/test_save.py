@@ -325,6 +325,20 @@ def test_many_new_weights_get_a_fresh_data_file(external: Path, name: str) -> No
         assert to_array(second, external.parent).tolist() == array.tolist()
 
 
+@pytest.mark.parametrize(("dropped", "packs"), [("small", False), ("v", True)])
+def test_a_data_file_that_is_unused_in_part_is_not_kept(
+    tmp_path: Path, dropped: str, packs: bool
+) -> None:
+    path = tmp_path / "m.onnx"
+    proto = model(tensor("w", 50 * SPLIT_FROM), tensor("v", SPLIT_FROM), tensor("small", 2000))
+    onnx.save(proto, path, save_as_external_data=True, location="weights.bin")
+    fewer = load_skeleton(path)
+    index = [each.name for each in fewer.graph.initializer].index(dropped)
+    del fewer.graph.initializer[index]
+    save(fewer, tmp_path / "o.onnx", folder=tmp_path, source=path)
+    assert ("o.onnx.data" in listed(tmp_path)) == packs
+
+
 def test_a_model_with_its_data_file_can_be_saved_over_itself(inline: Path) -> None:
     folder = inline.parent
     path = folder / "e.onnx"

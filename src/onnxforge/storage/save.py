@@ -20,7 +20,10 @@ LIMIT = 2**31 - 1
 """Bytes a protobuf message can have: protobuf.dev/programming-guides/proto-limits."""
 
 STALE = 8
-"""Data files are kept while what is new or no longer used is less than this part of them."""
+"""Data files are kept while what is new or no longer used is less than this part of them, ..."""
+
+DEAD = 100
+"""... and what is no longer used less than this part, by which a model then grows on disk."""
 
 
 def save(
@@ -41,8 +44,9 @@ def save(
     - True: those of initializers of *threshold* bytes and more into ``<name>.data`` beside the
       file, aligned to 64 bytes, in the order of the initializers; the rest into the file.
     - None, the default: as they came.  What is new goes into the file; data files the model came
-      with stay, or are copied along into another folder.  If an eighth of those files would be new
-      or unused, or one would overwrite another, or the file exceed protobuf's 2 GiB: as for True.
+      with stay, or are copied along into another folder.  If a hundredth of those files would be
+      unused or an eighth new, or one would overwrite another, or the file exceed protobuf's 2 GiB:
+      as for True.
 
     Files appear complete or not at all, the old ones staying meanwhile; data is renamed into place
     just before the model that refers to it.  If *path* is where the model came from, *proto* refers
@@ -146,7 +150,8 @@ def _as_it_came(
         return pieces, {}
     new = sum(piece.length for piece in pieces if isinstance(piece, Span))
     total = sum(Path(path).stat().st_size for path in {span.path for span in used})
-    if (new + total - sum(span.length for span in used)) * STALE >= total:
+    dead = total - sum(span.length for span in used)
+    if (new + dead) * STALE >= total or dead * DEAD >= total:
         return None
     copies = _copies(proto, folder, target)
     return None if copies is None else (pieces, copies)
