@@ -7,7 +7,7 @@ import numpy as np
 from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import at_least
 
-from .reshape_target import reshape_target
+from .reshape_target import reshaped
 
 VIEWS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -117,12 +117,10 @@ def _written(op: Builder, node: Node, source: Value, length: int) -> Value | Non
             new = op.Reshape(source, shape, like=node)
             return new
     after = node.output.shape
-    target = None if after is None else reshape_target(source.shape, after)
-    if target is None:
+    view = None if after is None else reshaped(op, source, after, node.version)
+    if view is None:
         op.graph.decline("the shape cannot be written as that of one Reshape")
-        return None
-    new = op.Reshape(source, np.array(target, np.int64))
-    return new
+    return view
 
 
 def _axes(node: Node, source: Value, length: int) -> list[int | None] | None:

@@ -159,12 +159,9 @@ class Inference:
                         pending.append(output)
 
     def _begin(self) -> None:
-        """Infer the model as a whole; and, once, how small sizes can be, which tells more of it."""
+        """Infer the model as a whole, and how small sizes can be, which tells more of it."""
         types = self._infer_model()
         self._take(types)
-        if self._model.minimums is not None:
-            return
-        self._model.minimums = {}
         for _ in range(_MAX_DEMANDS):
             found = minimums(self._model.graph, self._model.minimums)
             if found == self._model.minimums:

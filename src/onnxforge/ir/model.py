@@ -44,7 +44,7 @@ class Model:
     def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:
         self.proto = proto
         self.path = Path(path).absolute() if path is not None else None
-        self.minimums: dict[str, int] | None = None
+        self.minimums: dict[str, int] = {}
         self.names: set[str] = set()
         self.checker: Callable[[Value, Value], bool] | None = None
         self.admits: Callable[[Node], bool] | None = None
