@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test fuzz lint types docs bench tutorial android-models android android-count test-android
+.PHONY: demo test fuzz lint types docs bench bundle bench-arm64 test-arm64 tutorial android-models android android-count test-android
 .DELETE_ON_ERROR:
 
 demo: .venv/.installed ## optimize the digit network that ships with the examples
@@ -54,6 +54,27 @@ test-android: .venv/.dev ## the app on a JVM, its native library under qemu; AND
 
 bench: .venv/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-enable
+
+PEERS := onnxsim==0.8.1 onnxslim==0.1.98 onnxoptimizer==0.4.2 onnxscript==0.7.2 onnxruntime==1.31.1 onnx==1.23.2
+build/peers: pyproject.toml
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check --editable . $(PEERS)
+	@touch $@
+
+bundle: build/peers .venv/.dev ## the models of the benchmark suite, for boards: build/bundle.zip
+	$(BIN)/python benchmarks/suite.py originals build/bundle
+	build/peers/bin/python benchmarks/suite.py variants build/bundle
+	$(BIN)/python benchmarks/suite.py pack build/bundle
+
+THREADS ?= 1
+bench-arm64: .venv/.installed ## the suite on this machine; without build/bundle, of what packages hold
+	test -d build/bundle || { $(BIN)/python benchmarks/suite.py originals build/bundle \
+	  && $(BIN)/python benchmarks/suite.py variants build/bundle; }
+	$(BIN)/onnxforge bench suite build/bundle --threads $(THREADS) \
+	  --json benchmarks/results/$$($(BIN)/onnxforge bench machine --name).json
+
+test-arm64: .venv/.dev ## the library under emulation; ARM64=short for CI's share
+	lanes/arm64/test.sh $(ARM64)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
