@@ -2,10 +2,12 @@
 
     python benchmarks/suite.py originals build/bundle
     python benchmarks/suite.py variants build/bundle
+    python benchmarks/suite.py pack build/bundle
 
 `originals` takes models out of wheels and, where torch is installed, those the tests export; all with
 the inputs to feed them.  `variants` adds what we and each other optimizer that is installed make of
-them.  A board needs neither torch nor the other optimizers: copy the folder there.
+them.  `pack` makes an archive of it for boards, which need neither torch nor the other optimizers.
+`make bundle` does all three.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -219,12 +222,24 @@ def variants(folder: Path) -> None:
     (folder / SUITE).write_text(json.dumps(suite, indent=1) + "\n")
 
 
+def pack(folder: Path) -> None:
+    """Write FOLDER.zip, what a board needs: the bundle, and this library as a wheel."""
+    from onnxforge.bench import wheel
+
+    with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(f"{folder}.zip", "w") as archive:
+        own = wheel.build(Path(scratch))
+        archive.write(own, own.name)
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"bundle/{path.name}", zipfile.ZIP_DEFLATED)
+
+
 def main() -> None:
+    steps = {"originals": originals, "variants": variants, "pack": pack}
     parser = argparse.ArgumentParser(description="Build the bundle of models to measure.")
-    parser.add_argument("step", choices=["originals", "variants"])
+    parser.add_argument("step", choices=steps)
     parser.add_argument("folder", type=Path)
     chosen = parser.parse_args()
-    {"originals": originals, "variants": variants}[chosen.step](chosen.folder)
+    steps[chosen.step](chosen.folder)
 
 
 if __name__ == "__main__":

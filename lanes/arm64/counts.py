@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,21 +23,30 @@ _NOISE = 5_000
 """Two counts closer than this, or a thousandth, are the same: Python's own work varies as much."""
 
 
-def measure(bundle: Path, only: list[str], jobs: int) -> dict[str, Any]:
+def measure(bundle: Path, only: list[str], jobs: int, store: Path) -> dict[str, Any]:
+    """Counts of the bundle's models, stored as they come; those in *store* are kept."""
     suite = json.loads((bundle / "suite.json").read_text())
-    entries = [e for e in suite["models"] if not only or e["name"] in only]
+    found = {"cpu": CPU, "onnxforge": metadata.version("onnxforge"), "models": {}}
+    if store.exists():
+        found = json.loads(store.read_text())
+    rows = found["models"]
+    entries = [e for e in suite["models"] if e["name"] not in rows]
+    entries = [e for e in entries if not only or e["name"] in only]
 
     def counted(entry: dict[str, Any]) -> dict[str, Any]:
         variants = {name: bundle / file for name, file in entry["variants"].items()}
         with np.load(bundle / entry["feeds"]) as arrays:
             feeds = dict(arrays)
-        row = {ep: count(variants, feeds, ep) for ep in EPS}
-        print(entry["name"], flush=True)
-        return row
+        return {ep: count(variants, feeds, ep) for ep in EPS}
 
     with ThreadPoolExecutor(jobs) as pool:
-        rows = dict(zip([e["name"] for e in entries], pool.map(counted, entries), strict=True))
-    return {"cpu": CPU, "onnxforge": metadata.version("onnxforge"), "models": rows}
+        counting = {pool.submit(counted, entry): entry["name"] for entry in entries}
+        for future in as_completed(counting):
+            rows[counting[future]] = future.result()
+            store.write_text(json.dumps(found, indent=1) + "\n")
+            print(counting[future], flush=True)
+    found["models"] = {e["name"]: rows[e["name"]] for e in suite["models"] if e["name"] in rows}
+    return found
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -89,14 +98,12 @@ def remarks(rows: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Count instructions on Arm64.")
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, required=True, help="where to store; continued")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--jobs", type=int, default=2)
     chosen = parser.parse_args()
-    found = measure(chosen.bundle, chosen.only, chosen.jobs)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+    found = measure(chosen.bundle, chosen.only, chosen.jobs, chosen.json)
     text = markdown(found)
     if chosen.markdown:
         chosen.markdown.write_text(text)

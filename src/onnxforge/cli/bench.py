@@ -215,11 +215,16 @@ def providers() -> None:
 
 
 @app.command()
-def machine() -> None:
+def machine(
+    name: Annotated[
+        bool, typer.Option("--name", help="Only the name, which its results go by.")
+    ] = False,
+) -> None:
     """Print what results would say of this machine, as JSON."""
     from onnxforge.bench import machine as describing
 
-    print(json.dumps(describing.describe(), indent=2))
+    found = describing.describe()
+    print(found["name"] if name else json.dumps(found, indent=2))
 
 
 def _grid(ep: str, threads: str, level: str, batch: str) -> list[Configuration]:
