@@ -39,7 +39,7 @@ def _merge(graph: Graph, node: Node) -> bool:
     op = Builder(graph, before=node)
     if node.op_type != "Sum":
         operands = _fewer(op, node, operands)
-    if len(operands) == len(node.inputs):
+    if operands == list(node.inputs):
         op.undo()
         return False
     done = graph.replace(node.output, getattr(op, node.op_type)(*operands, like=node))

@@ -24,6 +24,8 @@ def test_in_steps(kind: str, dtype: str) -> None:
 def test_constants_of_one_shape_are_one(kind: str) -> None:
     body = f"p = {kind}(x, a) q = {kind}(p, c) r = {kind}(b, q) y = {kind}(r, d)"
     check(VariadicMerging(), before=graph(body), after=f"y = {kind}(x, *, *)")
+    body = f"p = {kind}(x, c) y = {kind}(d, p)"
+    check(VariadicMerging(), before=graph(body), after=f"y = {kind}(x, *)")
 
 
 def test_twice_is_once() -> None:
