@@ -58,6 +58,7 @@ from onnxforge_passes.relu_fusion import ReluFusion
 from onnxforge_passes.repetition_fusion import RepetitionFusion
 from onnxforge_passes.reshape_target_folding import ReshapeTargetFolding
 from onnxforge_passes.rms_normalization_fusion import RmsNormalizationFusion
+from onnxforge_passes.rotary_embedding_fusion import RotaryEmbeddingFusion
 from onnxforge_passes.scale_folding import ScaleFolding
 from onnxforge_passes.selection_merging import SelectionMerging
 from onnxforge_passes.sequence_elimination import SequenceElimination
@@ -146,6 +147,7 @@ standard = Pipeline(
     ConstantArithmeticMerging(),
     ScaleFolding(),
     ParallelMatmulMerging(),
+    RotaryEmbeddingFusion(),
     AttentionFusion(),
     MatmulAddFusion(),
     GemmTransposeFusion(),

@@ -36,6 +36,16 @@ class Heads:
     scale: float
     guarded: bool
 
+    @property
+    def count(self) -> DimLike:
+        """How many heads there are."""
+        return self.q.shape[1] if self.q.shape is not None else None
+
+    @property
+    def size(self) -> DimLike:
+        """How many numbers a row of what comes out has."""
+        return self.v.shape[3] if self.v.shape is not None else None
+
 
 class Attention(Fusion):
     """Finds softmax(scale * q @ k.T + mask) @ v.
@@ -112,14 +122,14 @@ def as_rows(op: Any, value: Value) -> Value | None:
         return op.Reshape(value, np.array([0, 1, width]))  # type: ignore[no-any-return]
     if node.op_type == "Split" and node.attribute("axis") in (1, -3):
         return _split_rows(op, node, value)
+    if node.op_type == "Gather" and node.attribute("axis") in (1, -3):
+        return _gathered_rows(op, node, width)
     return None
 
 
-def as_heads(op: Any, rows: Value, like: Value) -> Value:
-    """The heads taken apart: [batch, heads, rows, size], with the heads and the size of *like*."""
-    shape = like.shape
-    assert shape is not None
-    apart = op.Reshape(rows, np.array([0, 0, shape[1], shape[3]]))
+def as_heads(op: Any, rows: Value, count: DimLike, size: DimLike) -> Value:
+    """The heads taken apart: [batch, heads, rows, size]."""
+    apart = op.Reshape(rows, np.array([0, 0, count, size]))
     return op.Transpose(apart, perm=SWAPPED)  # type: ignore[no-any-return]
 
 
@@ -169,3 +179,15 @@ def _split_rows(op: Any, split: Node, part: Value) -> Value | None:
         return None
     widths = [_width(shape) for shape in shapes if shape is not None]
     return split_into(op, rows, 2, widths)[split.outputs.index(part)]
+
+
+def _gathered_rows(op: Any, gather: Node, width: int) -> Value | None:
+    """Heads that are chosen from others, as rows."""
+    heads, indices = gather.inputs
+    apart = heads.producer if heads is not None else None
+    if apart is None or apart.op_type != "Transpose" or apart.attribute("perm") != SWAPPED:
+        return None
+    if indices is None or indices.rank != 1:
+        return None
+    chosen = op.Gather(apart.inputs[0], indices, axis=2)
+    return op.Reshape(chosen, np.array([0, 0, width]))  # type: ignore[no-any-return]

@@ -31,14 +31,13 @@ class MultiHeadAttentionInjection(Attention):
             raise Decline("the queries are not split into heads by a Transpose")
         if None in rows:
             rows[1:] = k, v
-        assert q.shape is not None
         attended = op.MultiHeadAttention(
             *rows,
             None,
             None,
             mask,
             domain="com.microsoft",
-            num_heads=q.shape[1],
+            num_heads=heads.count,
             scale=heads.scale,
         )
-        return as_heads(op, guard(op, attended, heads), like=v)
+        return as_heads(op, guard(op, attended, heads), heads.count, heads.size)

@@ -58,6 +58,25 @@ def test_heads_that_always_were_apart_stay_so() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("chosen", "shared"), [("0, 0, 1, 1", True), ("0, 1, 0, 1", False), ("1, 1, 0, 0", False)]
+)
+def test_heads_that_several_queries_share_are_not_repeated(chosen: str, shared: bool) -> None:
+    text = f"""
+    g (float[B,4,S,4] q, float[B,2,L,4] k, float[B,2,L,4] v) => (float[B,4,S,4] y)
+    <int64[4] chosen = {{{chosen}}}> {{
+        kc = Gather <axis = 1> (k, chosen)
+        vc = Gather <axis = 1> (v, chosen)
+        kt = Transpose <perm = [0, 1, 3, 2]> (kc)
+        s = MatMul(q, kt)
+        p = Softmax <axis = -1> (s)
+        y = MatMul(p, vc)
+    }}
+    """
+    expected = ["Attention"] if shared else ["Gather", "Gather", "Attention"]
+    assert operators(optimized(text)) == expected
+
+
 def test_half_precision() -> None:
     assert operators(optimized(attention(dtype="float16"))) == ["Attention"]
 

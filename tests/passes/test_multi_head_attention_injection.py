@@ -112,6 +112,24 @@ def test_heads_that_were_split_are_split_as_rows() -> None:
     assert operators(result) == ["Split", "MultiHeadAttention"]
 
 
+def test_heads_that_are_repeated_are_repeated_as_rows() -> None:
+    text = attention(
+        "w = MatMul(qt, kt)",
+        "vc = Gather <axis = 1> (vt, twice) p = Softmax <axis = -1> (w)",
+        keys="""
+        kh = Transpose <perm = [0, 2, 1, 3]> (kr)
+        kc = Gather <axis = 1> (kh, twice)
+        kt = Transpose <perm = [0, 1, 3, 2]> (kc)
+        """,
+    )
+    text = text.replace("MatMul(p, vt)", "MatMul(p, vc)").replace(
+        "[2] pair", "[2] pair, int64[2] twice = {1, 0}"
+    )
+    found = operators(optimized(text))
+    assert found.count("Gather") == 2
+    assert "Transpose" not in found
+
+
 def test_keys_and_values_that_are_cached_stay_apart() -> None:
     keys = "kc = Concat <axis = 2> (past, kh) kt = Transpose <perm = [0, 1, 3, 2]> (kc)"
     text = attention(

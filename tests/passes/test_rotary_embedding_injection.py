@@ -7,6 +7,7 @@ import pytest
 from onnxforge import optimize
 from onnxforge.storage import from_array
 from onnxforge.testing import check, model
+from onnxforge_passes.rotary_embedding_fusion import RotaryEmbeddingFusion
 from onnxforge_passes.rotary_embedding_injection import RotaryEmbeddingInjection
 
 ANGLES = """
@@ -109,3 +110,17 @@ def test_halves_with_angles_of_their_own_stay() -> None:
 )  # fmt: skip
 def test_what_turns_otherwise_stays(text: str, reason: str) -> None:
     check(RotaryEmbeddingInjection(), before=text, declined=reason)
+
+
+@pytest.mark.parametrize(("batch", "tables"), [("1", []), ("B", ["Expand", "Expand"])])
+def test_as_of_opset_23_the_operator_is_onnxs(batch: str, tables: list[str]) -> None:
+    text = graph(x=f"{batch},2,S,8")
+    passes = [RotaryEmbeddingFusion(), "standard"]
+    result = optimize(model(text, opset=23), passes, verify="edits")
+    found = [node.op_type for node in result.graph]
+    assert found[-1] == "RotaryEmbedding"
+    assert [each for each in found if each == "Expand"] == tables
+
+
+def test_before_opset_23_onnx_has_none() -> None:
+    check(RotaryEmbeddingFusion(), before=graph(), declined="opset 23", opset=22)
