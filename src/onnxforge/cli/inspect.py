@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from onnxforge.cli.text import columns, size
+from onnxforge import lint, targets
+from onnxforge.cli.text import columns, printable, size
 from onnxforge.inspection import Inspection
 from onnxforge.inspection import inspect as inspect_model
 from onnxforge.ir import Model
@@ -26,24 +27,36 @@ def inspect(
             metavar="NAME | FILE.json", help="Also say how the model falls apart on this target."
         ),
     ] = None,
+    ort_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1.31",
+            help="The version of ONNX Runtime to know the mistakes of; of a target it runs, the "
+            "installed one.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and all of it.")] = False,
 ) -> None:
-    """Say what is in a model: interface, operators, weights, and what blocks constant folding."""
+    """Say what is in a model: interface, operators, weights, and what blocks constant folding.
+
+    With a target, or a version of ONNX Runtime, also what it is known to miscompile.
+    """
     subject = Model.load(model)
     found = inspect_model(subject)
-    placed = _placement(subject, target) if target is not None else None
-    if as_json:
-        data = found.to_dict() | ({"placement": placed} if placed is not None else {})
-        print(json.dumps(data, indent=2))
-        return
-    print("\n".join([*_text(found), *(_placement_text(placed) if placed is not None else [])]))
+    data, lines = found.to_dict(), list(_text(found))
+    place = targets.load(target) if target is not None else None
+    if place is not None:
+        data["placement"] = placed = _placement(subject, place)
+        lines += _placement_text(placed)
+    runtime = place.runtime if place is not None else None
+    if runtime is not None or ort_version is not None:
+        data["miscompiled"] = mistakes = _mistakes(subject, runtime or "onnxruntime", ort_version)
+        lines += _mistakes_text(mistakes)
+    print(json.dumps(data, indent=2) if as_json else "\n".join(lines))
 
 
-def _placement(model: Model, name: str) -> dict[str, Any]:
+def _placement(model: Model, target: targets.Target) -> dict[str, Any]:
     """What a target takes of the main graph, as plain data."""
-    from onnxforge import targets
-
-    target = targets.load(name)
     split = targets.partitions(model.graph, target)
     return {
         "target": target.title,
@@ -65,6 +78,42 @@ def _placement_text(placed: dict[str, Any]) -> Iterator[str]:
     reasons = Counter(each["reason"] for each in placed["refused"])
     yield from columns([(f"{n:,}", reason) for reason, n in reasons.most_common(_SHOWN)], "  ")
     yield f"  (according to {placed['source']})"
+
+
+def _mistakes(model: Model, runtime: str, version: str | None) -> dict[str, Any]:
+    """What a runtime is known to miscompile in a model, as plain data."""
+    version = version or lint.installed(runtime)
+    found = [
+        {
+            "rule": each.known.name,
+            "node": each.node,
+            "what": each.known.what,
+            "level": each.known.level,
+            "advice": each.known.advice,
+            "source": each.known.source,
+        }
+        for each in lint.lint(model, version, runtime)
+    ]
+    return {"runtime": runtime, "version": version, "found": found}
+
+
+def _mistakes_text(mistakes: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    runtime = f"{mistakes['runtime']} {mistakes['version']}"
+    if not mistakes["found"]:
+        yield printable(f"nothing in it is known to be miscompiled by {runtime}")
+        return
+    yield printable(f"known to be miscompiled by {runtime}:")
+    by_rule: dict[str, list[dict[str, str]]] = {}
+    for each in mistakes["found"]:
+        by_rule.setdefault(each["rule"], []).append(each)
+    for rule, places in by_rule.items():
+        first = places[0]
+        yield f"  {rule}: {first['what']}, from level {first['level']} on"
+        yield from (f"    {printable(each['node'])}" for each in places[:_SHOWN])
+        if len(places) > _SHOWN:
+            yield f"    and {len(places) - _SHOWN:,} more: see --json"
+        yield f"    {first['advice']}"
 
 
 def _text(found: Inspection) -> Iterator[str]:

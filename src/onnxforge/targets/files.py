@@ -18,7 +18,7 @@ from onnxforge.targets.target import Kernel, Target
 
 GROUP = "onnxforge.targets"
 
-_KEYS = frozenset({"title", "source", "passes", "operators", "like", "needs"})
+_KEYS = frozenset({"title", "source", "passes", "operators", "like", "needs", "runtime"})
 _KERNEL_KEYS = frozenset({"since", "until", "dtypes", "needs", "note"})
 
 
@@ -61,6 +61,8 @@ def _target(name: str, data: Any) -> Target:
     for key in ("title", "source"):
         if not isinstance(data.get(key), str) or not data[key]:
             raise _Mistake(f"it needs a text as {key!r}")
+    if not isinstance(data.get("runtime"), str | None):
+        raise _Mistake("its 'runtime' is no name")
     passes = data.get("passes", ["standard"])
     if not _is_texts(passes):
         raise _Mistake("its 'passes' are no list of names")
@@ -76,7 +78,8 @@ def _target(name: str, data: Any) -> Target:
             _operator(key): tuple(_kernels(key, entries, data.get("needs", [])))
             for key, entries in data["operators"].items()
         }
-    return Target(name, data["title"], data["source"], kernels, tuple(passes))
+    texts = (data["title"], data["source"])
+    return Target(name, *texts, kernels, tuple(passes), data.get("runtime"))
 
 
 def _operator(key: str) -> tuple[str, str]:

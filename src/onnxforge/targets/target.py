@@ -36,7 +36,8 @@ class Target:
     """A place where models run.
 
     `source` says where the table of `kernels`, by (domain, operator), comes from; None in place of
-    it stands for all operators of ONNX's own domains.  `passes` are those to optimize for it with.
+    it stands for all operators of ONNX's own domains.  `passes` are those to optimize for it with;
+    `runtime` is what `lint` knows the mistakes of, if it knows any.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Target:
     source: str
     kernels: Mapping[tuple[str, str], Sequence[Kernel]] | None
     passes: tuple[str, ...] = ("standard",)
+    runtime: str | None = None
 
     def runs(
         self,
