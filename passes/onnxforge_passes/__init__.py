@@ -7,6 +7,7 @@ from onnxforge import Pipeline
 from onnxforge_passes.arithmetic_identity_elimination import ArithmeticIdentityElimination
 from onnxforge_passes.attention_fusion import AttentionFusion
 from onnxforge_passes.batched_transpose_fusion import BatchedTransposeFusion
+from onnxforge_passes.body_trimming import BodyTrimming
 from onnxforge_passes.cast_chain_elimination import CastChainElimination
 from onnxforge_passes.cast_like_lowering import CastLikeLowering
 from onnxforge_passes.clip_fusion import ClipFusion
@@ -114,6 +115,7 @@ standard = Pipeline(
     ConstantFolding(),
     IfElimination(),
     LoopElimination(),
+    BodyTrimming(),
     SequenceElimination(),
     SigmoidFusion(),
     SoftmaxFusion(),
