@@ -560,6 +560,8 @@ def _lower(size: Known, left_alone: tuple[Atom, ...] = (), splits: int = 4) -> i
             _lower_inside(size, monomial[0], number, left_alone, splits - 1),
         ]
         return max((low for low in known if low is not None), default=None)
+    if all(len(monomial) < 2 for monomial, _ in size.terms):
+        return _sum_of_bounds(size)
     # Every atom as its bound plus something that is not negative.
     for atom in sorted({atom for monomial, _ in size.terms for atom in monomial}):
         if atom.lower:
@@ -568,6 +570,17 @@ def _lower(size: Known, left_alone: tuple[Atom, ...] = (), splits: int = 4) -> i
     if all(not m or (n > 0 and all(a.lower is not None for a in m)) for m, n in size.terms):
         return _terms(size).get((), 0)
     return None
+
+
+def _sum_of_bounds(size: Dim) -> int | None:
+    """A bound on a sum without products."""
+    total = 0
+    for monomial, number in size.terms:
+        low = monomial[0].lower if monomial else 1
+        if low is None or (monomial and number < 0):
+            return None
+        total += number * low
+    return total
 
 
 def _lower_inside(
