@@ -24,9 +24,11 @@ class GatherNdElimination(Pass):
     dimension alone is a Gather.
     """
 
+    operators = ("GatherND",)
+
     def run(self, graph: Graph) -> int:
         """Rewrite them; return how many."""
-        found = (node for node in graph if node.op_type == "GatherND" and not node.domain)
+        found = (node for node in graph.calls("GatherND") if not node.domain)
         return sum(_eliminate(graph, node) for node in found)
 
 

@@ -14,7 +14,7 @@ _ROUNDED = frozenset({"ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum"})
 _OF_ONE = _EXACT | {"ReduceMean", "ReduceProd", "ReduceSum"}
 _POSITIONS = frozenset({"ArgMax", "ArgMin"})
 _OTHERS = frozenset({"ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"})
-_REDUCTIONS = sorted(_EXACT | _ROUNDED | _POSITIONS | _OTHERS)
+_REDUCTIONS = tuple(sorted(_EXACT | _ROUNDED | _POSITIONS | _OTHERS))
 
 
 class ReductionMerging(Pass):
@@ -23,6 +23,8 @@ class ReductionMerging(Pass):
     A Squeeze or Reshape that drops them, and an Unsqueeze that puts them back, are nothing then.
     Two reductions of one kind in a row are one, and one of dimensions of size 1 is a Squeeze.
     """
+
+    operators = _REDUCTIONS
 
     def run(self, graph: Graph) -> int:
         """Merge them; return how many nodes went."""

@@ -6,7 +6,9 @@ from onnxforge import Builder, Graph, Node, Pass, Value
 
 # Longer ones are of a program that needs them, and not of an exporter that could do without.
 _MAX_LENGTH = 256
-_READERS = frozenset({"ConcatFromSequence", "SequenceAt", "SequenceLength"})
+_READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
+_MAKERS = ("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert")
+_MAKERS += ("SplitToSequence",)
 
 
 class SequenceElimination(Pass):
@@ -17,13 +19,15 @@ class SequenceElimination(Pass):
     then makes.  Reading it is SequenceAt a known position, SequenceLength, or ConcatFromSequence.
     """
 
+    operators = _READERS
+
     def run(self, graph: Graph) -> int:
         """Read past the sequences; return how many nodes read them."""
         sequences: dict[Value, list[Value]] = {}
         drawn: list[Builder] = []
         changes = 0
-        for node in graph:
-            if node.domain or node.has_references or not node.outputs:
+        for node in graph.calls(*_MAKERS, *_READERS):
+            if node.domain or node.has_references:
                 continue
             drawn.append(Builder(graph, before=node))
             elements = _elements(node, sequences, drawn[-1])
