@@ -28,10 +28,15 @@ ROOT = Path(__file__).parents[2]
 missing: list[str] = []
 
 
-def had(make: Callable[[], Path | None]) -> Path | None:
-    """What *make* gives; without a tool that it needs, the test is skipped, loudly."""
+def asked() -> None:
+    """Go on only if the lane was asked for."""
     if MODE is None:
         pytest.skip("the Android lane is run by `make test-android`")
+
+
+def had(make: Callable[[], Path | None]) -> Path | None:
+    """What *make* gives; without a tool that it needs, the test is skipped, loudly."""
+    asked()
     try:
         return make()
     except MissingError as error:
@@ -55,6 +60,7 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, images: np.ndarray) -> Path:
     """The models of the app, made of the network that ships with the examples."""
+    asked()
     folder = tmp_path_factory.mktemp("models")
     original = ROOT / "examples" / "digits.onnx"
     optimized, int8 = folder / "optimized.onnx", folder / "int8.onnx"
