@@ -6,6 +6,7 @@ A pass is imported from its own module; here are those that `standard` is made o
 from onnxforge import Pipeline
 from onnxforge_passes.arithmetic_identity_elimination import ArithmeticIdentityElimination
 from onnxforge_passes.attention_fusion import AttentionFusion
+from onnxforge_passes.attention_layout_fusion import AttentionLayoutFusion
 from onnxforge_passes.batched_transpose_fusion import BatchedTransposeFusion
 from onnxforge_passes.body_trimming import BodyTrimming
 from onnxforge_passes.cast_chain_elimination import CastChainElimination
@@ -151,6 +152,7 @@ standard = Pipeline(
     ParallelMatmulMerging(),
     RotaryEmbeddingFusion(),
     AttentionFusion(),
+    AttentionLayoutFusion(),
     MatmulAddFusion(),
     GemmTransposeFusion(),
     ConstantToInitializer(),

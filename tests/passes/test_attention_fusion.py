@@ -6,10 +6,12 @@ from attention_texts import GUARDED, MASKED, SCALED, attention
 from onnxforge import Model, optimize
 from onnxforge.testing import check, model
 from onnxforge_passes.attention_fusion import AttentionFusion
+from onnxforge_passes.attention_layout_fusion import AttentionLayoutFusion
 
 
 def optimized(text: str) -> Model:
-    result = optimize(model(text, opset=23), [AttentionFusion(), "standard"], verify="edits")
+    passes = [AttentionFusion(), AttentionLayoutFusion(), "standard"]
+    result = optimize(model(text, opset=23), passes, verify="edits")
     assert result.report is not None
     assert not result.report.refused
     return result
@@ -99,3 +101,37 @@ def test_what_has_no_kernel_or_is_not_known_to_fit_stays(
 def test_a_target_without_the_operator_keeps_what_it_is_made_of() -> None:
     result = optimize(model(attention(), opset=23), target="coreml")
     assert "Softmax" in operators(result)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("g (float[B,2,S,4] q) => (float[B,2,S,4] y) { y = Attention(q, q, q) }", "Transposes"),
+        (
+            """
+            g (float[B,S,8] q) => (float[B,S,8] y) {
+                y = Attention <q_num_heads = 2, kv_num_heads = 2> (q, q, q)
+            }
+            """,
+            "side by side",
+        ),
+    ],
+)
+def test_heads_that_nobody_takes_apart_stay_as_they_are(text: str, reason: str) -> None:
+    check(AttentionLayoutFusion(), before=text, declined=reason, opset=23)
+
+
+def test_a_causal_attention_stays_one() -> None:
+    result = optimized(
+        """
+        g (float[B,S,8] x) => (float[B,2,S,4] y) <int64[4] apart = {0, 0, 2, 4}> {
+            r = Reshape(x, apart)
+            h = Transpose <perm = [0, 2, 1, 3]> (r)
+            y = Attention <is_causal = 1, softcap = 2.0> (h, h, h)
+        }
+        """
+    )
+    (node,) = (node for node in result.graph if node.op_type == "Attention")
+    assert node.attribute("is_causal") == 1
+    assert node.attribute("softcap") == 2.0
+    assert node.attribute("q_num_heads") == 2

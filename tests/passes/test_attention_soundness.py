@@ -11,6 +11,7 @@ from onnx import ModelProto
 from onnxforge import Pass
 from onnxforge.testing import assert_pass_is_sound, model
 from onnxforge_passes.attention_fusion import AttentionFusion
+from onnxforge_passes.attention_layout_fusion import AttentionLayoutFusion
 from onnxforge_passes.constant_folding import ConstantFolding
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.multi_head_attention_injection import MultiHeadAttentionInjection
@@ -67,5 +68,5 @@ def attentions(draw: st.DrawFn) -> ModelProto:
     ids=lambda each: each.name,
 )
 def test_attention_in_one_operator_is_sound(each: Pass) -> None:
-    cleanup = IdentityElimination(), ConstantFolding()
-    assert_pass_is_sound([*cleanup, each], examples=EXAMPLES, strategy=attentions())
+    around = IdentityElimination(), ConstantFolding(), each, AttentionLayoutFusion()
+    assert_pass_is_sound(around, examples=EXAMPLES, strategy=attentions())
