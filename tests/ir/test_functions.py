@@ -194,9 +194,83 @@ def test_what_a_function_may_do_is_judged_anew_after_an_edit() -> None:
     assert not call.operator.deterministic
 
 
-def test_types_in_a_function_are_those_that_follow_from_nothing() -> None:
-    subject, _ = opened()
-    scale = subject.functions[0]
-    assert scale.values["x"].shape is None
-    assert scale.values["u"].shape == ()
-    assert scale.values["u"].dtype == TensorProto.FLOAT
+def called(*calls: str, inputs: str = "float[4] x, float[N,4] z, double[4] d") -> Model:
+    """A model whose function Inner is called by Outer and by *calls*, one after the other."""
+    lines = " ".join(f"y{i} = {call}" for i, call in enumerate(calls))
+    outputs = ", ".join(f"float[M] y{i}" for i in range(len(calls)))
+    return opened(f"""
+    <ir_version: 9, opset_import: ["" : 17, "my" : 1]> g ({inputs}) => ({outputs}) {{ {lines} }}
+    <domain: "my", opset_import: ["" : 17]> Inner(x) => (y) {{ y = Neg(x) }}
+    <domain: "my", opset_import: ["" : 17, "my" : 1]> Outer(x) => (y) {{ a = my.Inner(x) y = Neg(a) }}
+    """)[0]
+
+
+def inside(subject: Model, function: int, value: str) -> tuple[object, object]:
+    found = subject.functions[function].values[value]
+    return found.dtype, found.shape
+
+
+def test_types_in_a_function_are_those_of_its_call() -> None:
+    for first in ("x", "y"):
+        subject = called("my.Outer(x)")
+        for function in (0, 1):
+            assert inside(subject, function, first) == (TensorProto.FLOAT, (4,))
+            assert inside(subject, function, "y") == (TensorProto.FLOAT, (4,))
+
+
+def test_types_in_a_function_are_what_its_calls_have_in_common() -> None:
+    subject = called("my.Inner(x)", "my.Outer(x)")
+    assert inside(subject, 0, "y") == (TensorProto.FLOAT, (4,))
+    subject = called("my.Inner(x)", "my.Inner(z)")
+    assert inside(subject, 0, "y") == (TensorProto.FLOAT, None)
+    subject = called("my.Inner(x)", "my.Inner(d)")
+    assert inside(subject, 0, "y") == (None, None)
+    subject = called("my.Outer(d)", "my.Inner(x)")
+    assert inside(subject, 1, "x") == (TensorProto.DOUBLE, (4,))
+    assert inside(subject, 0, "y") == (None, None)
+
+
+def test_sizes_that_calls_have_in_common() -> None:
+    subject = called("my.Inner(x)", "my.Inner(z)", inputs="float[3,4] x, float[N,4] z")
+    dtype, shape = inside(subject, 0, "y")
+    assert dtype == TensorProto.FLOAT
+    assert isinstance(shape, tuple)
+    assert shape[0] != 3
+    assert shape[1] == 4
+
+
+def test_nothing_is_known_in_functions_that_nobody_or_only_they_call() -> None:
+    subject = called("Neg(x)")
+    assert inside(subject, 0, "x") == (None, None)
+    text = """
+    <ir_version: 9, opset_import: ["" : 17, "my" : 1]>
+    g (float[4] x) => (float[4] y) { y = my.Self(x) }
+    <domain: "my", opset_import: ["" : 17, "my" : 1]> Self(x) => (y) { z = my.Self(x) y = Neg(z) }
+    """
+    subject = opened(text)[0]
+    assert inside(subject, 0, "y") == (None, None)
+
+
+def test_calls_of_calls_are_followed_without_recursion() -> None:
+    depth = 300
+    chain = "\n".join(
+        f'<domain: "my", opset_import: ["" : 17, "my" : 1]> F{i}(x) => (y) {{ y = my.F{i + 1}(x) }}'
+        for i in range(depth)
+    )
+    subject = opened(f"""
+    <ir_version: 9, opset_import: ["" : 17, "my" : 1]>
+    g (float[4] x) => (float[4] y) {{ y = my.F0(x) }}
+    {chain}
+    <domain: "my", opset_import: ["" : 17]> F{depth}(x) => (y) {{ y = Neg(x) }}
+    """)[0]
+    assert inside(subject, depth, "y") == (None, None)
+    assert inside(subject, 0, "x") == (TensorProto.FLOAT, (4,))
+
+
+def test_once_passes_define_a_function_too_its_calls_tell_nothing() -> None:
+    subject = called("my.Inner(x)")
+    inner = subject.functions[0]
+    assert inside(subject, 0, "y") == (TensorProto.FLOAT, (4,))
+    assert isinstance(inner.proto, FunctionProto)
+    assert subject.define(FunctionProto.FromString(inner.proto.SerializeToString()))
+    assert inside(subject, 0, "y") == (None, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from onnx import TensorProto, TypeProto, helper
 
 from onnxforge import shapes
 from onnxforge.errors import OnnxForgeError
+from onnxforge.ir.calls import Calls
 from onnxforge.ir.demands import minimums
 from onnxforge.shapes import DimLike, KnownInput, ShapeValue, is_named
 from onnxforge.storage import from_array
@@ -93,6 +95,7 @@ class Inference:
         # What is known of values that new ones stand for.
         self._inherited: dict[Value, Known] = {}
         self._unnamed = count()
+        self._calls = Calls(model)
 
     def known(self, value: Value) -> Known:
         """What is known of *value*."""
@@ -230,7 +233,8 @@ class Inference:
         """What is known of an input or an initializer."""
         tensor = value.initializer
         if tensor is None or value.is_input:
-            return self._named((self._types or {}).get(value, _NOTHING))
+            known = (self._types or {}).get(value)
+            return self._named(self._passed(value) if known is None else known)
         return Known(tuple(tensor.dims), tensor.data_type or None, _contents(value))
 
     def _types_of(self, node: Node) -> list[Known] | None:
@@ -274,7 +278,30 @@ class Inference:
         ir_version = self._model.proto.ir_version
         found = shapes.infer_node(node.proto, types, data, node.graph.opset_imports, ir_version)
         named = (found.get(value.name) for value in node.outputs)
-        return [_NOTHING if type is None else self._of(type) for type in named]
+        known = [_NOTHING if type is None else self._of(type) for type in named]
+        return known if any(each is not _NOTHING for each in known) else self._returned(node)
+
+    def _passed(self, value: Value) -> Known:
+        """What holds of an input of a function in all its calls."""
+        function = value.graph
+        if function.operator is None:
+            return _NOTHING
+        index = list(function.input_names).index(value.name)
+        with self._calls.looking_at(value) as is_new:
+            passed = [call.input(index) for call in self._calls.of(function)] if is_new else []
+            found = [_NOTHING if each is None else self.known(each) for each in passed]
+        return reduce(_common, found) if found else _NOTHING
+
+    def _returned(self, node: Node) -> list[Known]:
+        """What holds of the outputs of a function that a node calls, whatever the call."""
+        nothing = [_NOTHING] * len(node.outputs)
+        function = self._calls.called(node)
+        if function is None:
+            return nothing
+        with self._calls.looking_at(function) as is_new:
+            returned = function.outputs[: len(nothing)] if is_new else ()
+            found = [replace(self.known(value), value=None) for value in returned]
+        return found + nothing[len(found) :]
 
     def _forward(self, node: Node, known: list[Known]) -> None:
         """Combine what ONNX infers about a node's outputs with what symbols tell."""
@@ -309,6 +336,25 @@ class Inference:
 
 def _by_value(graph: Graph, types: Mapping[str, TypeProto]) -> dict[Value, TypeProto]:
     return {graph.values[name]: type for name, type in types.items() if name in graph.values}
+
+
+def _of_any_call(known: Known) -> Known:
+    """What is known of a function's output, without the sizes that may differ from call to call."""
+    if known.shape is None:
+        return replace(known, value=None)
+    sizes = (size if shapes.is_named(size) else None for size in known.shape)
+    return replace(known, shape=tuple(sizes), value=None)
+
+
+def _common(one: Known, other: Known) -> Known:
+    """What is known of two values alike."""
+    if one.dtype is None or one.dtype != other.dtype:
+        return _NOTHING
+    shape: tuple[DimLike, ...] | None = None
+    if one.shape is not None and other.shape is not None and len(one.shape) == len(other.shape):
+        pairs = zip(one.shape, other.shape, strict=True)
+        shape = tuple(size if size == too else None for size, too in pairs)
+    return Known(shape, one.dtype)
 
 
 def _completed(known: Known, inherited: Known) -> Known:

@@ -185,7 +185,15 @@ class Model:
             if (known.proto.domain, known.proto.name, known.proto.overload) == key:
                 # Passes may have improved the body since it was defined.
                 given = self._definitions.get(key, known.proto)
-                return _essence(given) == _essence(function)
+                if _essence(given) != _essence(function):
+                    return False
+                if not self.is_defined(known):  # what was known from the calls of the file
+                    for value in (
+                        value for body in known.nested() for value in body.values.values()
+                    ):
+                        value.known = None
+                    self._definitions[key] = FunctionProto.FromString(given.SerializeToString())
+                return True
         self._definitions[key] = FunctionProto.FromString(function.SerializeToString())
         proto = self.proto.functions.add()
         proto.CopyFrom(function)
@@ -195,6 +203,12 @@ class Model:
         self._function_operators = None
         self.edits += 1
         return True
+
+    def is_defined(self, function: Graph) -> bool:
+        """Whether `define` was asked for a function, so that calls may come the file knows not."""
+        assert isinstance(function.proto, FunctionProto)
+        proto = function.proto
+        return (proto.domain, proto.name, proto.overload) in self._definitions
 
     def fresh_name(self, stem: str) -> str:
         """A name no value of the model has."""
