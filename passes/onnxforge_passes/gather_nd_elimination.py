@@ -8,11 +8,9 @@ from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import Shape, known_equal
 
 from .axes import axes_of
-from .uniform import uniform
+from .index_grid import grid
 from .weights import Array
 
-# Exporters need no more of them to lay out an index.
-_MAX_STEPS = 8
 _MAX_GRID = 1 << 20
 
 
@@ -64,14 +62,16 @@ def axes_walked(indices: Value, sizes: Shape, depth: int) -> list[int] | None:
     None unless they are walked whole, and nothing else is.
     """
     assert indices.shape is not None
-    grid = indices.shape[:-1]
+    sides = indices.shape[:-1]
     axes: list[int] = []
     for column, size in zip(_columns(indices, depth) or (), sizes, strict=False):
-        axis = _axis(column, len(grid) + 1)
-        if axis is None or axis in axes or not known_equal(grid[axis], size):
+        axis = _axis(column, len(sides) + 1)
+        if axis is None or axis in axes or axis == len(sides):
+            return None
+        if not known_equal(sides[axis], size):
             return None
         axes.append(axis)
-    others = [size for axis, size in enumerate(grid) if axis not in axes]
+    others = [size for axis, size in enumerate(sides) if axis not in axes]
     if len(axes) != depth or axes != sorted(axes) or any(size != 1 for size in others):
         return None
     return axes
@@ -100,19 +100,11 @@ def _axis(column: Value | Array, rank: int) -> int | None:
         return counted(column, rank)
     if column.is_constant:
         return counted(column.numpy(), rank)
-    path: list[Node] = []
-    value: Value | None = column
-    while value is not None and not _counts(value):
-        maker = value.producer
-        if maker is None or maker.domain or not maker.inputs or len(path) == _MAX_STEPS:
-            return None
-        path.append(maker)
-        value = maker.input(0)
-    axis: int | None = 0 if value is not None else None
-    for node in reversed(path):
-        before = node.inputs[0].shape if node.inputs[0] is not None else None
-        axis = _moved(node, axis, before, node.output.shape)
-    return axis
+    found = grid(column)
+    if found is None or found.start != 0:
+        return None
+    moving = [axis for axis, step in enumerate(found.steps) if step != 0]
+    return moving[0] if len(moving) == 1 and found.steps[moving[0]] == 1 else None
 
 
 def counted(array: Array, rank: int) -> int | None:
@@ -122,35 +114,6 @@ def counted(array: Array, rank: int) -> int | None:
         if array.ndim == rank and np.array_equal(array, np.broadcast_to(line, array.shape)):
             return axis
     return None
-
-
-def _counts(value: Value) -> bool:
-    """Whether a value is the list of numbers from 0 on."""
-    if value.is_constant:
-        return value.rank == 1 and counted(value.numpy(), 1) == 0
-    node = value.producer
-    if node is None or node.op_type != "Range" or node.domain:
-        return False
-    return bool(uniform(node.inputs[0]) == 0 and uniform(node.inputs[2]) == 1)
-
-
-def _moved(node: Node, axis: int | None, before: Shape | None, after: Shape | None) -> int | None:
-    """Where an axis, the only one that is not of size 1 or repeats, is after *node*."""
-    if axis is None or before is None or after is None:
-        return None
-    if node.op_type in ("Cast", "Identity"):
-        return axis
-    if node.op_type == "Expand":
-        moved = axis + len(after) - len(before)
-        return moved if known_equal(before[axis], after[moved]) else None
-    if node.op_type == "Unsqueeze" and (added := axes_of(node, len(after))) is not None:
-        return [place for place in range(len(after)) if place not in added][axis]
-    if node.op_type not in ("Reshape", "Squeeze"):
-        return None
-    if any(size != 1 for place, size in enumerate(before) if place != axis):
-        return None
-    places = [place for place, size in enumerate(after) if size != 1]
-    return places[0] if len(places) == 1 and known_equal(after[places[0]], before[axis]) else None
 
 
 def _single(indices: Value) -> Value | Array | None:

@@ -7,8 +7,13 @@ from onnxforge import Builder, Graph, Node, Pass, Value
 # Longer ones are of a program that needs them, and not of an exporter that could do without.
 _MAX_LENGTH = 256
 _READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
-_MAKERS = ("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert")
-_MAKERS += ("SplitToSequence",)
+_MAKERS = (
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceErase",
+    "SequenceInsert",
+    "SplitToSequence",
+)
 
 
 class SequenceElimination(Pass):

@@ -93,6 +93,11 @@ def test_a_list_of_indices_of_the_first_dimension() -> None:
     )
 
 
+def test_the_same_element_again_and_again() -> None:
+    repeated = np.zeros((3, 1), np.int64)
+    check(GatherNdElimination(), before=indexed(repeated, [1, 2]), after="y = Gather<axis=0>(x, *)")
+
+
 def test_indices_of_each_batch_stay() -> None:
     check(
         GatherNdElimination(),
