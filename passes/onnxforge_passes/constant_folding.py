@@ -12,10 +12,12 @@ from onnxforge.storage import from_array
 
 from .constant_region import Region
 from .minimum_cut import SINK, SOURCE, Network
-from .numpy_kernels import Array
+from .numpy_kernels import Array, Undefined, compute
 from .weights import FLOATS
 
-_BATCH_BYTES = 1 << 28
+# A session holds what it computes, and what it reads, in memory.
+_BATCH_BYTES = 1 << 25
+_VIEWS = frozenset({"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 _LOWEST_PRICE = 1 << 8
 # What an initializer takes besides its name and its data, at most.
 _OVERHEAD = 48
@@ -197,8 +199,23 @@ def _batches(region: Region, values: list[Value]) -> Iterator[list[Value]]:
 def _evaluated(region: Region, values: list[Value]) -> dict[Value, Array]:
     """The arrays of *values*, save for those that cannot be computed."""
     known = {value: region.arrays[value] for value in values if value in region.arrays}
+    known |= {v: array for v in values if v not in known and (array := _viewed(v)) is not None}
     unknown = [value for value in values if value not in known]
     return known | (_run(region, unknown) if unknown else {})
+
+
+def _viewed(value: Value) -> Array | None:
+    """A constant read in another order or shape: where it lies, without a copy of it."""
+    node = value.producer
+    if node is None or node.op_type not in _VIEWS:
+        return None
+    if not all(each is None or each.is_constant for each in node.inputs):
+        return None
+    try:
+        found = compute(node, [None if each is None else each.numpy() for each in node.inputs])
+    except (Undefined, OnnxForgeError):
+        return None
+    return found[0] if found is not None and _is_as_inferred(value, found[0]) else None
 
 
 def _run(region: Region, values: list[Value]) -> dict[Value, Array]:

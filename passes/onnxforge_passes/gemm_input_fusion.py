@@ -58,7 +58,7 @@ class GemmInputFusion(RewritePass):
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The product with its new weights."""
         scaling, product = match.nodes
-        W_, dtype = W.numpy(np.float64), W.numpy().dtype
+        W_ = W.numpy()
         if W_.ndim != 2 or not x.rank or W.dtype not in FLOATS:
             raise Decline("the weights are no matrix of floats")
         if scaling.op_type == "BatchNormalization" and x.rank != 2:
@@ -74,6 +74,7 @@ class GemmInputFusion(RewritePass):
             raise Decline("the input is not known to have the columns it is scaled to")
         if not np.isfinite(k).all():
             raise Decline("the constant has infinities, zeros to divide by, or no numbers")
+        dtype, W_ = W_.dtype, W_.astype(np.float64)
         with np.errstate(all="ignore"):  # `rounded` looks at what came of it
             weights = rounded(W_ * (k if turned else k[:, None]), dtype)
             shift = c @ (W_.T if turned else W_)

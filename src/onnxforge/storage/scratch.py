@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from onnxforge.storage.span import Span
+from onnxforge.storage.span import Span, release
 
 ALIGNMENT = 64
 """Bytes; a cache line, and the widest vector register."""
+
+
+WINDOW = 1 << 23
+"""Bytes that are brought into order at a time."""
 
 
 class Scratch:
@@ -45,14 +50,26 @@ class Scratch:
         """
         path = self.path
         order = array.dtype.newbyteorder("<")
-        content = np.ascontiguousarray(array, order).reshape(-1).view(np.uint8)
         offset = -(-self._end // ALIGNMENT) * ALIGNMENT
         os.lseek(self._file, offset, os.SEEK_SET)
-        left = content.data
-        while left:
-            left = left[os.write(self._file, left) :]
-        self._end = offset + content.nbytes
-        return Span(str(path), offset, content.nbytes)
+        for block in _blocks(array):
+            left = np.ascontiguousarray(block, order).reshape(-1).view(np.uint8).data
+            while left:
+                left = left[os.write(self._file, left) :]
+        if array.nbytes > WINDOW:
+            release()
+        self._end = offset + array.nbytes
+        return Span(str(path), offset, array.nbytes)
+
+
+def _blocks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """The array, or parts of it that follow each other, if a copy of it would be large."""
+    if array.nbytes <= WINDOW or array.flags.c_contiguous:
+        yield array
+        return
+    step = max(1, WINDOW * len(array) // array.nbytes)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
 
 
 def _remove(file: int, name: str, owner: int) -> None:

@@ -127,6 +127,13 @@ def payload(tensor: TensorProto) -> int:
     return length
 
 
+def release() -> None:
+    """Count no longer as this process's memory what was read of files; it can be read again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for mapped in list(_maps.values()):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def is_parked(tensor: TensorProto) -> bool:
     """Whether the bytes of *tensor* are inline by right, and only left in a file by us."""
     return tensor.data_location == TensorProto.EXTERNAL and _is_absolute(tensor)
