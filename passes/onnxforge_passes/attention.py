@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import starmap
 from math import prod
 from typing import Any
 
@@ -25,6 +26,7 @@ FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 class Heads:
     """What attention is computed of, all [batch, heads, rows, size], and at what scale.
 
+    `count` is the number of heads, `size` that of the numbers in a row of the values.
     `mask` is added to the scores.  If `guarded`, weights that are no numbers count as zeros, as
     they are where a whole row is masked by minus infinity.
     """
@@ -32,19 +34,11 @@ class Heads:
     q: Value
     k: Value
     v: Value
+    count: int
+    size: int
     mask: Value | None
     scale: float
     guarded: bool
-
-    @property
-    def count(self) -> DimLike:
-        """How many heads there are."""
-        return self.q.shape[1] if self.q.shape is not None else None
-
-    @property
-    def size(self) -> DimLike:
-        """How many numbers a row of what comes out has."""
-        return self.v.shape[3] if self.v.shape is not None else None
 
 
 class Attention(Fusion):
@@ -92,10 +86,9 @@ class Attention(Fusion):
         if nodes["Softmax"].attribute("axis") not in (-1, 3) or q.rank != 4:
             raise Decline("the weights of a row are not normalized together")
         scale = prod(map(_number, (q_times, k_times, times))) / (_number(q_by) * _number(by))
-        heads = Heads(q, _untransposed(op, kt), v, mask, scale, "IsNaN" in nodes)
-        if not _fit(heads):
-            raise Decline("q, k and v are not known to be of one batch and as many heads")
-        return self.fused(op, heads)
+        k = _untransposed(op, kt)
+        count, size = _fit(q, k, v)
+        return self.fused(op, Heads(q, k, v, count, size, mask, scale, "IsNaN" in nodes))
 
     @abstractmethod
     def fused(self, op: Any, heads: Heads) -> Any:
@@ -127,7 +120,7 @@ def as_rows(op: Any, value: Value) -> Value | None:
     return None
 
 
-def as_heads(op: Any, rows: Value, count: DimLike, size: DimLike) -> Value:
+def as_heads(op: Any, rows: Value, count: int, size: int) -> Value:
     """The heads taken apart: [batch, heads, rows, size]."""
     apart = op.Reshape(rows, np.array([0, 0, count, size]))
     return op.Transpose(apart, perm=SWAPPED)  # type: ignore[no-any-return]
@@ -155,12 +148,16 @@ def _untransposed(op: Any, kt: Value) -> Value:
     raise Decline("the keys are not transposed")
 
 
-def _fit(heads: Heads) -> bool:
-    q, k, v = heads.q.shape, heads.k.shape, heads.v.shape
-    if q is None or k is None or v is None or not len(q) == len(k) == len(v) == 4:
-        return False
-    pairs = [*zip(q[:2], k[:2], strict=True), *zip(k[:3], v[:3], strict=True), (q[3], k[3])]
-    return all(known_equal(a, b) for a, b in pairs) and heads.q.dtype == heads.v.dtype != 0
+def _fit(*heads: Value) -> tuple[int, int]:
+    """How many heads there are, and the size of the values'.  Raises `Decline` if they do not fit."""
+    shapes = [each.shape for each in heads if each.shape is not None and len(each.shape) == 4]
+    if len(shapes) == 3 and len({each.dtype for each in heads}) == 1:
+        q, k, v = shapes
+        same = [(q[0], k[0]), (q[1], k[1]), (q[3], k[3]), *zip(k[:3], v[:3], strict=True)]
+        count, size = q[1], v[3]
+        if isinstance(count, int) and isinstance(size, int) and all(starmap(known_equal, same)):
+            return count, size
+    raise Decline("q, k and v are not known to be of one batch and as many heads")
 
 
 def _width(shape: tuple[DimLike, ...]) -> int:

@@ -30,18 +30,12 @@ class AttentionFusion(Attention):
             raise Decline("a row that is masked as a whole would be attended to otherwise")
         rows = as_rows(op, q)
         attended = op.Attention(q, k, v, full_mask(op, heads, rows), scale=heads.scale)
-        count, size = heads.count, heads.size
-        if (
-            not heads.guarded
-            or rows is None
-            or not isinstance(count, int)
-            or not isinstance(size, int)
-        ):
+        if not heads.guarded or rows is None:
             return guard(op, attended, heads)
         # Guarded side by side, they may be left so.
         moved = op.Transpose(attended, perm=SWAPPED)
-        together = op.Reshape(moved, np.array([0, 0, count * size]))
-        return as_heads(op, guard(op, together, heads), count, size)
+        together = op.Reshape(moved, np.array([0, 0, heads.count * heads.size]))
+        return as_heads(op, guard(op, together, heads), heads.count, heads.size)
 
 
 def guard(op: Any, attended: Any, heads: Heads) -> Any:

@@ -33,7 +33,7 @@ class AttentionLayoutFusion(RewritePass):
         if is_shared:
             k, v = shared
         rows = [as_rows(op, each) for each in (q, k, v)]
-        if None not in rows:
+        if None not in rows and isinstance(count, int) and isinstance(size, int):
             heads = {"q_num_heads": count, "kv_num_heads": _count(k)}
             attended = op.Attention(*rows, mask, like=match.root, **heads)
             return as_heads(op, attended, count, size)

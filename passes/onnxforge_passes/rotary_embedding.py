@@ -35,8 +35,10 @@ class RotaryEmbedding(Fusion):
         first, second = split.outputs
         if concat.attribute("axis") not in (-1, 3) or first.shape != second.shape:
             raise Decline("the halves are not put together again")
-        if x.dtype not in FLOATS or not isinstance(size, int):
-            raise Decline("the kernel is for float32 and float16, and heads of known size")
+        if x.dtype not in FLOATS or not isinstance(size, int) or not isinstance(count, int):
+            raise Decline(
+                "the kernel is for float32 and float16, and heads of known number and size"
+            )
         tables = [_table(op, each, x) for each in (cos, sin)]
         rows = as_rows(op, x)
         if rows is None:
