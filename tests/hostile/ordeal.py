@@ -13,6 +13,8 @@ from onnxforge import Model, OnnxForgeError, PassManager, registry
 from onnxforge.cli import app
 from onnxforge.errors import PassError
 from onnxforge.inspection import inspect
+from onnxforge.lint import lint
+from onnxforge.opset import raise_opset
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
@@ -47,7 +49,7 @@ def endure(source: bytes | Path) -> int:
     A pass that trips over a model is no typed error: the manager only wraps it in one.
     """
     done = 0
-    for step in (_inspect, *map(_optimize, registry.installed())):
+    for step in (_inspect, _lint, _raise, *map(_optimize, registry.installed())):
         try:
             model = Model.load(source) if isinstance(source, Path) else Model.from_bytes(source)
             step(model)
@@ -60,6 +62,15 @@ def endure(source: bytes | Path) -> int:
 
 def _inspect(model: Model) -> None:
     inspect(model).to_dict()
+
+
+def _lint(model: Model) -> None:
+    lint(model, "1.29")
+
+
+def _raise(model: Model) -> None:
+    raise_opset(model, 24)
+    model.to_bytes()
 
 
 def _optimize(name: str):

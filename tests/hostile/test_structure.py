@@ -431,7 +431,7 @@ def test_twenty_thousand_initializers_are_no_matter():
     count = 20_000
     proto = make([node("Relu", ["w7"], ["y"])], weights=[weight(f"w{i}", 1) for i in range(count)])
     result = onnxforge.optimize(proto, verify=False)
-    assert len(result.proto.graph.initializer) in (1, count)
+    assert len(result.proto.graph.initializer) <= 1
 
 
 def test_a_node_with_twenty_thousand_inputs_is_a_node():

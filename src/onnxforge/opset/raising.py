@@ -81,6 +81,8 @@ def _steps(op_type: str, present: int, version: int) -> tuple[int, ...]:
 def _adapters(call: Call, present: int, version: int) -> Iterator[Any]:
     """The adapters that a call has to go through, each asked for after the one before has run."""
     while steps := _steps(call.op_type, present, version):
+        if history()[call.op_type][0] > present:
+            raise call.error(f"ONNX has no {call.op_type} before opset {steps[0]}: whose is it?")
         present = steps[0]
         adapter = ADAPTERS.get((call.op_type, present))
         if adapter is not None:
