@@ -27,6 +27,7 @@ from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitiali
 from onnxforge_passes.elements_to_split import ElementsToSplit
 from onnxforge_passes.elu_fusion import EluFusion
 from onnxforge_passes.expand_elimination import ExpandElimination
+from onnxforge_passes.expand_merging import ExpandMerging
 from onnxforge_passes.expand_target_folding import ExpandTargetFolding
 from onnxforge_passes.gather_elimination import GatherElimination
 from onnxforge_passes.gather_nd_elimination import GatherNdElimination
@@ -66,6 +67,7 @@ from onnxforge_passes.selection_merging import SelectionMerging
 from onnxforge_passes.sequence_elimination import SequenceElimination
 from onnxforge_passes.shape_hoisting import ShapeHoisting
 from onnxforge_passes.shape_sharing import ShapeSharing
+from onnxforge_passes.shape_slicing import ShapeSlicing
 from onnxforge_passes.sigmoid_fusion import SigmoidFusion
 from onnxforge_passes.slice_end_folding import SliceEndFolding
 from onnxforge_passes.slice_merging import SliceMerging
@@ -90,8 +92,10 @@ standard = Pipeline(
     ReshapeTargetFolding(),
     ExpandTargetFolding(),
     ExpandElimination(),
+    ExpandMerging(),
     SliceEndFolding(),
     ShapeSharing(),
+    ShapeSlicing(),
     ViewMerging(),
     TransposeMerging(),
     BatchedTransposeFusion(),
