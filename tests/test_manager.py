@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from onnxforge import Model, Pass, PassManager
+from onnxforge import Model, Pass, PassManager, registry
+from onnxforge.report import Tally
 from onnxforge.testing import model
 
 
@@ -25,3 +26,42 @@ def test_what_an_edit_tells_of_values_after_it_is_seen_in_the_next_round():
     PassManager([Seen()]).run(subject)
     assert not any(isinstance(size, int) for size in seen[0])
     assert seen[1] == (2, 3)
+
+
+class Runs(Pass):
+    """Count the runs."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def run(self, graph):
+        self.runs += 1
+        graph.decline("nothing to do")
+        return 0
+
+
+def test_a_pass_that_found_nothing_to_do_is_not_run_again_before_an_edit():
+    subject = Model(model("g (float[N] x) => (float[N] y) { h = Relu(x)  y = Relu(h) }"))
+    runs = Runs()
+    first = PassManager([runs]).run(subject)
+    again = PassManager([runs]).run(subject)
+    assert runs.runs == 1
+    assert first.steps[0].declined == again.steps[0].declined == {"nothing to do": 1}
+    node = next(iter(subject.graph))
+    subject.graph.replace(node.output, subject.graph.inputs[0])
+    PassManager([runs]).run(subject)
+    assert runs.runs == 2
+
+
+def test_what_a_checker_refused_is_tried_again_without_it():
+    class Refusal:
+        def __call__(self, old, new):
+            return False
+
+        def take(self):
+            return Tally()
+
+    subject = Model(model("g (float[N] x) => (float[N] y) { h = Identity(x)  y = Relu(h) }"))
+    passes = registry.resolve("identity-elimination")
+    assert PassManager(passes, checker=Refusal()).run(subject).changes == 0
+    assert PassManager(passes).run(subject).changes == 1

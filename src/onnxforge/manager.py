@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol
 
 from onnxforge.errors import OnnxForgeError, PassError
@@ -28,6 +28,8 @@ class Checker(Protocol):
 
 class PassManager:
     """Runs its passes in order, again and again until a whole round changes nothing.
+
+    A pass that found nothing to do in a model is not run on it again before it is edited.
 
     A *checker* is asked before every edit; one it refuses does not happen, and the run goes on.
     Nor does one that brings in an operator which *target* has no kernel for, unless the model held
@@ -80,6 +82,12 @@ class PassManager:
             model.provenance = False
             model.nbytes_before = None
         model.commit()
+        if report.settled and self.checker is None and self.target is None:
+            last = zip(leaves, report.steps[-len(leaves) :], strict=True)
+            model.idle = (
+                model.edits,
+                {leaf: step.declined for leaf, step in last if isinstance(leaf, Hashable)},
+            )
         report.nodes = _count(model)
         return report
 
@@ -96,6 +104,9 @@ class PassManager:
         return admits
 
     def _step(self, each: Pass, model: Model, number: int) -> Step:
+        edits, idle = model.idle
+        if edits == model.edits and isinstance(each, Hashable) and each in idle:
+            return Step(each.name, number, 0, _count(model), 0.0, idle[each])
         model.declined.clear()
         model.running = each.name
         start = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
@@ -38,7 +38,8 @@ class Model:
     about nodes that are to come in by one.  `running` is the name of the pass at work; with
     `provenance` it is written into the metadata of every node the pass makes or changes.
     `nbytes_before` is how large the model was when the run at work began.  `declined` counts why
-    passes left things alone.
+    passes left things alone, and `idle` holds, beside the number of edits when it was found, which
+    passes have nothing to do, each with what it declined.
     """
 
     def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:
@@ -54,6 +55,7 @@ class Model:
         self.edits = 0
         self.declined: Counter[str] = Counter()
         self.report: Report | None = None
+        self.idle: tuple[int, dict[Hashable, Counter[str]]] = (-1, {})
         self.scratch = storage.Scratch()
         self._borrowed: tuple[storage.Scratch, ...] = ()
         self._original: bytes | None = None
