@@ -5,6 +5,7 @@ A pass is imported from its own module; here are those that `standard` is made o
 
 from onnxforge import Pipeline
 from onnxforge_passes.arithmetic_identity_elimination import ArithmeticIdentityElimination
+from onnxforge_passes.attention_cache_fusion import AttentionCacheFusion
 from onnxforge_passes.attention_fusion import AttentionFusion
 from onnxforge_passes.attention_layout_fusion import AttentionLayoutFusion
 from onnxforge_passes.batched_transpose_fusion import BatchedTransposeFusion
@@ -157,6 +158,7 @@ standard = Pipeline(
     RotaryEmbeddingFusion(),
     AttentionFusion(),
     AttentionLayoutFusion(),
+    AttentionCacheFusion(),
     MatmulAddFusion(),
     GemmTransposeFusion(),
     ConstantToInitializer(),

@@ -3,6 +3,7 @@
 from onnxforge import Pipeline
 
 from .attention_bias_injection import AttentionBiasInjection
+from .attention_cache_injection import AttentionCacheInjection
 from .bias_gelu_injection import BiasGeluInjection
 from .fused_conv_injection import FusedConvInjection
 from .gelu_injection import GeluInjection
@@ -19,6 +20,7 @@ ort_fusions = Pipeline(
     RotaryEmbeddingInjection(),
     MultiHeadAttentionInjection(),
     PackedAttentionInjection(),
+    AttentionCacheInjection(),
     AttentionBiasInjection(),
     GeluInjection(),
     BiasGeluInjection(),
