@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from chart import relative, svg
 from emulation import CPU, count
+
+from onnxforge.bench.statistics import geometric_mean
 
 EPS = ("cpu", "xnnpack")
 _NOISE = 5_000
@@ -49,19 +51,38 @@ def measure(bundle: Path, only: list[str], jobs: int, store: Path) -> dict[str, 
     return found
 
 
-def markdown(found: dict[str, Any]) -> str:
-    """A table for each provider, in millions of instructions, and what they come to."""
-    parts = []
+PAGE = """# Instructions on Arm64
+
+Millions of instructions that an emulated {cpu} executes for one run of a model on one thread, counted by
+[`lanes/arm64`](arm64.md#without-a-board).
+Counts track work, not time: memory, caches and how many instructions a core does at once are not in
+them.
+They repeat to a tenth of a percent; differences of less than {noise:,} instructions are Python's own.
+Inputs are small, for emulation to end.
+The geometric mean is of the ratio to the original, with the number of models it is over.
+Refused is what the runtime did not load; failed is where the optimizer wrote nothing.
+
+"""
+TITLES = {
+    "cpu": "CPU provider, ONNX Runtime 1.31 from PyPI",
+    "xnnpack": "XNNPACK, ONNX Runtime 1.21 of Debian 13; in brackets the number of partitions",
+}
+
+
+def markdown(found: dict[str, Any], picture: str = "") -> str:
+    """A page with a table for each provider and what they come to; *picture* is the chart's file."""
+    parts = [PAGE.format(cpu=found["cpu"], noise=_NOISE)]
     for ep in EPS:
         rows = {name: row[ep] for name, row in found["models"].items()}
         tools = list(dict.fromkeys(tool for row in rows.values() for tool in row))
-        header = ["", *tools]
-        lines = [f"| {' | '.join(header)} |", f"| --- |{' ---: |' * len(tools)}"]
+        lines = [f"| {' | '.join(['', *tools])} |", f"| --- |{' ---: |' * len(tools)}"]
         for name, row in rows.items():
             lines.append(f"| {name} | {' | '.join(cell(row.get(t), ep) for t in tools)} |")
         lines.append(f"| geometric mean | {' | '.join(mean(rows, tool) for tool in tools)} |")
-        parts.append("\n".join([f"### {ep}", "", *lines, "", *remarks(rows), ""]))
-    return "\n".join(parts)
+        parts.append("\n".join([f"## {TITLES[ep]}", "", *lines, "", *remarks(rows), "", ""]))
+        if picture and ep == "cpu":
+            parts.append(f"![Ours, and the best of the others, to the original]({picture})\n\n")
+    return "".join(parts)
 
 
 def cell(result: dict[str, Any] | None, ep: str) -> str:
@@ -75,12 +96,10 @@ def cell(result: dict[str, Any] | None, ep: str) -> str:
 
 def mean(rows: dict[str, Any], tool: str) -> str:
     """Of a tool's counts relative to the original's, over the models both ran."""
-    ratios = [
-        row[tool]["instructions"] / row["original"]["instructions"]
-        for row in rows.values()
-        if "instructions" in row.get(tool, {}) and "instructions" in row["original"]
-    ]
-    return f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.3f}" if ratios else ""
+    if tool == "original":
+        return "1"
+    ratios = [ratio for row in rows.values() if (ratio := relative(row).get(tool))]
+    return f"{geometric_mean(ratios):.3f} ({len(ratios)})" if ratios else ""
 
 
 def remarks(rows: dict[str, Any]) -> list[str]:
@@ -91,8 +110,10 @@ def remarks(rows: dict[str, Any]) -> list[str]:
         others = {t: r["instructions"] for t, r in row.items() if "instructions" in r}
         best = min(others, key=lambda tool: others[tool]) if others else None
         if ours and best and ours - others[best] > max(_NOISE, others[best] / 1000):
-            behind.append(f"{name}: {best} needs {1 - others[best] / ours:.1%} fewer.")
-    return behind or ["Nothing needs fewer instructions than onnxforge's output, on any model."]
+            behind.append(f"- {name}: {best} needs {1 - others[best] / ours:.1%} fewer.")
+    if behind:
+        return ["Where something needs fewer instructions than onnxforge's output:", "", *behind]
+    return ["Nothing needs fewer instructions than onnxforge's output, on any model."]
 
 
 def main() -> None:
@@ -104,10 +125,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     chosen = parser.parse_args()
     found = measure(chosen.bundle, chosen.only, chosen.jobs, chosen.json)
-    text = markdown(found)
     if chosen.markdown:
-        chosen.markdown.write_text(text)
-    print(text)
+        picture = chosen.markdown.with_suffix(".svg")
+        picture.write_text(svg(found, "cpu"))
+        chosen.markdown.write_text(markdown(found, picture.name))
+    else:
+        print(markdown(found))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Pair]:
     """What both files measured, in the order of the first."""
     others = {results.key(row): row for row in results.figures(second["rows"])}
     return [
-        Pair(results.key(a), a, b, unpaired_ratio(b["turn_medians"], a["turn_medians"]))
+        Pair(results.key(a), a, b, unpaired_ratio(b["process_medians"], a["process_medians"]))
         for a in results.figures(first["rows"])
         if (b := others.get(results.key(a))) is not None
     ]

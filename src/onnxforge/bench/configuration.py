@@ -43,18 +43,18 @@ def grid(
 class Settings:
     """How long and how carefully to measure.
 
-    *seconds* is for the steady runs of one model under one configuration, in turns of about
-    *turn_seconds* and *max_runs* runs at most, of which there are at least *min_turns*; sessions are created in *sessions*
-    fresh processes.  *cpus* are those to run on, all by default.  *entries* are further session
+    Each model runs *seconds* under each configuration, in as many *processes* one after the other,
+    in turns of about *turn_seconds* and at most *max_runs* runs, of which a process has at least
+    *min_turns*.  *cpus* are those to run on, all by default.  *entries* are further session
     configuration entries of ONNX Runtime.
     """
 
     seconds: float = 3.0
+    processes: int = 5
     turn_seconds: float = 0.05
-    min_turns: int = 12
-    max_turns: int = 200
     max_runs: int = 100
-    sessions: int = 3
+    min_turns: int = 4
+    max_turns: int = 50
     profiled_runs: int = 10
     cpus: tuple[int, ...] = ()
     entries: tuple[tuple[str, str], ...] = ()

@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from onnxforge.bench.process import Worker
 from onnxforge.errors import BenchmarkError, ProviderMissingError
 from onnxforge.ir import Model
 
-_WARM_SECONDS = 0.2
+_WARM_SECONDS = 0.1
 
 Feeds = Mapping[str, Any]
 
@@ -43,7 +43,7 @@ def measure(
     try:
         choice = providers.parse(configuration.ep)
         providers.expect(choice, onnxruntime.get_available_providers(), onnxruntime.__version__)
-        with tempfile.TemporaryDirectory(prefix="onnxforge-") as folder, ExitStack() as stack:
+        with tempfile.TemporaryDirectory(prefix="onnxforge-") as folder:
             feeds, wants = Path(folder, "feeds.npz"), _request(choice, configuration, settings)
             if len(models) > 1 and configuration.threads > 1:
                 # Threads of the one whose turn is over must not burn the other's time.
@@ -51,7 +51,7 @@ def measure(
             _choose_feeds(models[0], configuration, feeds, wants, sizes, given)
             wants["feeds"] = str(feeds)
             start = conditions.Conditions.now()
-            _fill(rows, models, wants, settings, stack)
+            _fill(rows, models, wants, settings)
             for row, model in zip(rows, models, strict=True):
                 row |= _profiled(model, wants, settings, Path(folder))
             for row in rows:
@@ -128,51 +128,71 @@ def _fill(
     models: Sequence[Path],
     wants: Mapping[str, Any],
     settings: Settings,
-    stack: ExitStack,
 ) -> None:
     """The figures of all but the profile."""
-    for row, model in zip(rows, models, strict=True):
-        created = [_created(model, wants) for _ in range(settings.sessions)]
+    generations = [_generation(models, wants, settings) for _ in range(settings.processes)]
+    seconds = [
+        [generation[index].turns for generation in generations] for index in range(len(rows))
+    ]
+    for index, row in enumerate(rows):
+        own = [generation[index] for generation in generations]
         for name in ("session_seconds", "first_run_seconds"):
-            values = [each[name] for each in created]
+            values = [process.opened[name] for process in own]
             row[name] = [float(np.median(values)), min(values), max(values)]
-        row["providers"] = created[0]["providers"]
-    workers = [stack.enter_context(Worker()) for _ in models]
-    for worker, model in zip(workers, models, strict=True):
-        worker.ask("open", model=str(model), **wants)
-    turns = _take_turns(workers, settings)
-    for index, (row, worker) in enumerate(zip(rows, workers, strict=True)):
-        own = turns[index]
+        row["providers"] = own[0].opened["providers"]
         for name, estimate in zip(
-            ("median", "p90", "p95"), statistics.percentiles(own, (50, 90, 95)), strict=True
+            ("median", "p90", "p95"),
+            statistics.percentiles(seconds[index], (50, 90, 95)),
+            strict=True,
         ):
             row[name] = _plain(estimate)
-        row["runs"] = sum(map(len, own))
-        row["turn_medians"] = [float(f"{np.median(turn):.6g}") for turn in own]
+        runs = [[run for turn in process.turns for run in turn] for process in own]
+        row["runs"] = sum(map(len, runs))
+        row["process_medians"] = [float(f"{np.median(each):.6g}") for each in runs]
         row["throughput"] = (row["batch"] or 1) / row["median"][0]
-        row["peak_bytes"] = worker.ask("close")["peak_bytes"]
+        row["peak_bytes"] = max(process.peak_bytes for process in own)
         if index:
-            row["ratio"] = _plain(statistics.ratio(turns[0], own))
+            row["ratio"] = _plain(statistics.ratio(seconds[0], seconds[index]))
 
 
-def _created(model: Path, wants: Mapping[str, Any]) -> dict[str, Any]:
-    with Worker() as worker:
-        return worker.ask("open", model=str(model), **wants)
+@dataclass(slots=True)
+class _Process:
+    """What came of one process: how it started, and seconds by turn and run."""
+
+    opened: dict[str, Any]
+    turns: list[list[float]] = field(default_factory=list)
+    peak_bytes: int = 0
 
 
-def _take_turns(workers: Sequence[Worker], settings: Settings) -> list[list[list[float]]]:
-    """Seconds by worker, turn and run; every worker has as many turns."""
+def _generation(
+    models: Sequence[Path], wants: Mapping[str, Any], settings: Settings
+) -> list[_Process]:
+    """A process for each model, all loaded before they take their turns."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker()) for _ in models]
+        processes = [
+            _Process(worker.ask("open", model=str(model), **wants))
+            for worker, model in zip(workers, models, strict=True)
+        ]
+        _take_turns(workers, processes, settings)
+        for worker, process in zip(workers, processes, strict=True):
+            process.peak_bytes = worker.ask("close")["peak_bytes"]
+    return processes
+
+
+def _take_turns(
+    workers: Sequence[Worker], processes: Sequence[_Process], settings: Settings
+) -> None:
     lengths = [_length(worker, settings) for worker in workers]
     spent = max((length + 1) * median for length, median in lengths)
-    count = min(max(settings.min_turns, math.ceil(settings.seconds / spent)), settings.max_turns)
-    turns: list[list[list[float]]] = [[] for _ in workers]
+    wanted = math.ceil(settings.seconds / settings.processes / spent)
     order = list(range(len(workers)))
-    for _ in range(count):
+    for _ in range(min(max(settings.min_turns, wanted), settings.max_turns)):
         for index in order:
             # The first run of a turn finds the caches full of another model's data.
-            turns[index].append(_run(workers[index], lengths[index][0] + 1)[1:])
+            seconds = _run(workers[index], lengths[index][0] + 1)
+            processes[index].turns.append(seconds[1:])
         order.reverse()  # AB, BA: what drifts favours neither
-    return turns
 
 
 def _run(worker: Worker, times: int) -> list[float]:

@@ -1,13 +1,15 @@
-"""Medians, percentiles, and how far they can be trusted.
+"""Medians, percentiles and ratios, and how far they can be trusted.
 
-Runs that follow each other are alike: one disturbance slows several.  So what is drawn again, in
-the bootstrap that gives the intervals, is not the run but the turn, a row of runs between two of
-the other model.  Draws are seeded: the same samples give the same interval.
+Runs that follow each other are alike, and so are all runs of a process: where its memory happens to lie
+moves them by a percent or two, all the same way.  So a run is no independent sample, however many there
+are; what intervals are made of is processes, and turns within them, a turn being a row of runs
+between two of the other model.  Draws are seeded: the same samples give the same interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[np.float64]
 
-Turns = Sequence[Sequence[float]]
-"""Seconds of each run, by turn."""
+Processes = Sequence[Sequence[Sequence[float]]]
+"""Seconds of each run, by process and turn."""
 
-CONFIDENCE = 0.95
 _DRAWS = 1000
+_TAIL = 2.5
+"""Percent on either side of an interval of 95 % confidence."""
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""Student's t at 97.5 %, for 1 degree of freedom on; the last serves for more, and is too wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +47,55 @@ class Estimate:
         return self.low <= 1.0 <= self.high
 
 
-def percentiles(turns: Turns, percents: Sequence[float]) -> list[Estimate]:
-    """Percentiles of all runs, each with what another measurement like this would give."""
+def percentiles(processes: Processes, percents: Sequence[float]) -> list[Estimate]:
+    """Percentiles of all runs, each with what another measurement like this would give.
 
-    def pooled(drawn: npt.NDArray[np.intp]) -> Array:
-        together = np.concatenate([np.asarray(turns[index]) for index in drawn])
-        found: Array = np.percentile(together, percents)
+    Processes are drawn again, and of each its turns.
+    """
+    random = np.random.default_rng(0)
+    turns = [[np.asarray(turn) for turn in process] for process in processes]
+
+    def drawn() -> Array:
+        chosen = (turns[index] for index in random.integers(0, len(turns), len(turns)))
+        again = (p[index] for p in chosen for index in random.integers(0, len(p), len(p)))
+        found: Array = np.percentile(np.concatenate(list(again)), percents)
         return found
 
-    return _bootstrap(len(turns), pooled)
+    draws = np.array([drawn() for _ in range(_DRAWS)])
+    values = np.percentile(np.concatenate([turn for p in turns for turn in p]), percents)
+    bounds = np.percentile(draws, [_TAIL, 100 - _TAIL], axis=0)
+    return [
+        Estimate(float(value), min(float(value), float(low)), max(float(value), float(high)))
+        for value, low, high in zip(values, *bounds, strict=True)
+    ]
 
 
-def ratio(numerator: Turns, denominator: Turns) -> Estimate:
-    """How much longer one takes than the other: median of the ratios of turns that were neighbours.
+def ratio(numerator: Processes, denominator: Processes) -> Estimate:
+    """How many times as long one takes as the other, both measured in turns, pair by pair.
 
-    The two have as many turns each, measured in pairs, so that what slows both cancels out.
+    For each pair of processes, the median of the ratios of neighbouring turns, so that what slows
+    both cancels out; over the pairs, their geometric mean with Student's interval.
     """
-    pairs = np.array(
-        [np.median(a) / np.median(b) for a, b in zip(numerator, denominator, strict=True)]
-    )
-    return _bootstrap(len(pairs), lambda drawn: np.median(pairs[drawn], keepdims=True))[0]
+    logs = [
+        math.log(
+            np.median([np.median(a) / np.median(b) for a, b in zip(first, second, strict=True)])
+        )
+        for first, second in zip(numerator, denominator, strict=True)
+    ]
+    return _estimate(float(np.mean(logs)), _variance(logs), len(logs) - 1)
 
 
 def unpaired_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Estimate:
-    """The ratio of the medians of turns that were measured apart, on other days or machines.
+    """The ratio of what was measured apart, on other days or machines, from processes' medians.
 
-    The interval covers the scatter within each measurement, not what changed between them.
+    Welch's interval covers the scatter within each measurement, not what changed between them.
     """
-    a, b = np.array(numerator), np.array(denominator)
-    random = np.random.default_rng(0)
-    draws = np.array(
-        [
-            np.median(random.choice(a, len(a))) / np.median(random.choice(b, len(b)))
-            for _ in range(_DRAWS)
-        ]
-    )
-    return _estimate(float(np.median(a) / np.median(b)), draws)
+    a, b = [math.log(each) for each in numerator], [math.log(each) for each in denominator]
+    parts = [(_variance(logs), len(logs) - 1) for logs in (a, b)]
+    total = sum(variance for variance, _ in parts)
+    weights = sum(variance**2 / max(1, freedom) for variance, freedom in parts)
+    freedom = int(total**2 / weights) if weights else min(len(a), len(b)) - 1
+    return _estimate(float(np.mean(a) - np.mean(b)), total, freedom)
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -85,14 +103,12 @@ def geometric_mean(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def _bootstrap(count: int, statistics: Callable[[npt.NDArray[np.intp]], Array]) -> list[Estimate]:
-    random = np.random.default_rng(0)
-    draws = np.array([statistics(random.integers(0, count, count)) for _ in range(_DRAWS)])
-    values = statistics(np.arange(count))
-    return [_estimate(float(value), column) for value, column in zip(values, draws.T, strict=True)]
+def _variance(logs: Sequence[float]) -> float:
+    """Of the mean; infinite for a single one, from which nothing can be told."""
+    return float(np.var(logs, ddof=1)) / len(logs) if len(logs) > 1 else math.inf
 
 
-def _estimate(value: float, draws: Array) -> Estimate:
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(draws, [tail, 100 - tail])
-    return Estimate(value, min(value, float(low)), max(value, float(high)))
+def _estimate(log: float, variance: float, freedom: int) -> Estimate:
+    student = _STUDENT[min(max(freedom, 1), len(_STUDENT)) - 1]
+    reach = min(student * math.sqrt(variance), math.log(1e6))
+    return Estimate(math.exp(log), math.exp(log - reach), math.exp(log + reach))
