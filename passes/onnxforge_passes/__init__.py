@@ -25,6 +25,7 @@ from onnxforge_passes.conv_input_fusion import ConvInputFusion
 from onnxforge_passes.dead_node_elimination import DeadNodeElimination
 from onnxforge_passes.division_fusion import DivisionFusion
 from onnxforge_passes.duplicate_initializer_elimination import DuplicateInitializerElimination
+from onnxforge_passes.einsum_lowering import EinsumLowering
 from onnxforge_passes.elements_to_split import ElementsToSplit
 from onnxforge_passes.elu_fusion import EluFusion
 from onnxforge_passes.expand_elimination import ExpandElimination
@@ -112,6 +113,7 @@ standard = Pipeline(
     GatherNdElimination(),
     ReductionMerging(),
     CastLikeLowering(),
+    EinsumLowering(),
     CastChainElimination(),
     NoopElimination(),
     ArithmeticIdentityElimination(),
