@@ -28,9 +28,9 @@ def _lower(graph: Graph, node: Node) -> bool:
     op = Builder(graph, before=node)
     new: Value | None = None
     if len(operands) == 1:
-        new = _of_one(op, node, *operands, result)
+        new = _of_one(op, node, operands[0], result)
     elif len(operands) == 2 and _is_uniform(node, operands):
-        new = _of_two(op, node, *operands, result)
+        new = _of_two(op, node, operands[0], operands[1], result)
     if new is None:
         graph.decline("Einsum: it is no one operator")
     done = new is not None and graph.replace(node.output, new)
