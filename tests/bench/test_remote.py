@@ -21,32 +21,39 @@ from onnxforge.errors import BenchmarkError
 
 asyncssh = pytest.importorskip("asyncssh", reason="the extra `remote` is not installed")
 
+# Of asyncssh's own, when a connection ends before its queues are read.
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'Queue.join'")
+
 
 class Board:
-    """An ssh server with a home of its own, for a user with a key."""
+    """An ssh server with a home of its own, for a user with a key, in a thread."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, host_key: Any, user_key: Any) -> None:
         self.home = home
         self.commands: list[str] = []
-        self.address = ""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.port = 0
+        self._keys = (host_key, user_key)
+        self._is_listening = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=[self._serve()])
         self._thread.start()
+        self._is_listening.wait(60)
 
-    def do(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
-
-    async def listen(self, host_key: Any, user_key: Any) -> int:
-        self._server = await asyncssh.listen(
+    async def _serve(self) -> None:
+        host_key, user_key = self._keys
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        public = user_key.export_public_key().decode()
+        server = await asyncssh.listen(
             *("127.0.0.1", 0),
             server_host_keys=[host_key],
-            authorized_client_keys=asyncssh.import_authorized_keys(
-                user_key.export_public_key().decode()
-            ),
+            authorized_client_keys=asyncssh.import_authorized_keys(public),
             process_factory=self._run,
             sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=str(self.home)),
         )
-        return int(self._server.sockets[0].getsockname()[1])
+        self.port = server.sockets[0].getsockname()[1]
+        self._is_listening.set()
+        await self._end.wait()
+        server.close()
+        await server.wait_closed()
 
     async def _run(self, process: Any) -> None:
         self.commands.append(process.command)
@@ -61,33 +68,34 @@ class Board:
         process.exit(await child.wait())
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     """A board, and an ~/.ssh that knows it."""
-    (tmp_path / "board").mkdir()
-    board = Board(tmp_path / "board")
-    host_key, user_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
-    port = board.do(board.listen(host_key, user_key))
-    keys = tmp_path / "home" / ".ssh"
+    home, keys = tmp_path / "board", tmp_path / "home" / ".ssh"
+    home.mkdir()
     keys.mkdir(parents=True)
+    host_key, user_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    board = Board(home, host_key, user_key)
     user_key.write_private_key(keys / "id_ed25519")
     public = host_key.export_public_key().decode()
-    (keys / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
+    (keys / "known_hosts").write_text(f"[127.0.0.1]:{board.port} {public}")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    board.address = f"someone@127.0.0.1:{port}"
     yield board
     board.stop()
 
 
+def address(board: Board) -> str:
+    return f"someone@127.0.0.1:{board.port}"
+
+
 def test_models_are_measured_at_the_other_end(board: Board, convolution: Path) -> None:
     job = Job((convolution,), Configuration(), feeds={"x": np.ones((2, 3, 8, 8), np.float32)})
-    first, second = remote.answers(board.address, [job], QUICK, python=sys.executable)
+    first, second = remote.answers(address(board), [job], QUICK, python=sys.executable)
     assert first["machine"]["architecture"]
     (row,) = second["rows"]
     assert row["model"] == "convolution"
@@ -97,19 +105,19 @@ def test_models_are_measured_at_the_other_end(board: Board, convolution: Path) -
 
 def test_what_is_there_already_is_not_sent_again(board: Board, convolution: Path) -> None:
     jobs = [Job((convolution,), Configuration())]
-    list(remote.answers(board.address, jobs, QUICK, python=sys.executable))
+    list(remote.answers(address(board), jobs, QUICK, python=sys.executable))
     sent = {path: path.stat().st_mtime_ns for path in board.home.rglob("*") if path.is_file()}
-    list(remote.answers(board.address, jobs, QUICK, python=sys.executable))
+    list(remote.answers(address(board), jobs, QUICK, python=sys.executable))
     assert sent == {p: p.stat().st_mtime_ns for p in board.home.rglob("*") if p.is_file()}
     assert any(path.suffix == ".whl" for path in sent)
     assert not any(path.suffix == ".part" for path in sent)
 
 
 def test_what_fails_there_is_told_with_its_host(board: Board, convolution: Path) -> None:
-    with pytest.raises(BenchmarkError, match=f"{board.address}: .*nowhere/python.* --python"):
+    with pytest.raises(BenchmarkError, match=rf"{address(board)}: .*nowhere/python.* --python"):
         list(
             remote.answers(
-                board.address, [Job((convolution,), Configuration())], QUICK, "/nowhere/python"
+                address(board), [Job((convolution,), Configuration())], QUICK, "/nowhere/python"
             )
         )
 
@@ -122,7 +130,7 @@ def test_a_host_that_does_not_answer_is_named(convolution: Path) -> None:
 def test_a_board_whose_key_is_not_known_is_not_trusted(board: Board, convolution: Path) -> None:
     (Path(board.home).parent / "home" / ".ssh" / "known_hosts").write_text("")
     with pytest.raises(BenchmarkError, match=r"[Hh]ost key"):
-        list(remote.answers(board.address, [Job((convolution,), Configuration())], QUICK))
+        list(remote.answers(address(board), [Job((convolution,), Configuration())], QUICK))
 
 
 def test_the_wheel_installs_and_has_its_command(tmp_path: Path) -> None:
