@@ -153,6 +153,7 @@ def _scaled(
     for value in chain:
         columns = _columns_above(value, columns)
     new: Any = None
+    width = 0
     rest: list[tuple[Value, Value]] = []
     for value in reversed(chain):
         node = value.producer
@@ -162,12 +163,15 @@ def _scaled(
         if node.op_type in ("Gemm", "MatMul"):
             x, W, *biases = node.inputs
             turned = node.op_type == "Gemm" and bool(node.attribute("transB"))
-            constants = [_times(W, columns, factor, 0 if turned else -1)]
-            constants += [_times(B, columns, factor, -1) for B in biases]
+            assert W is not None
+            axis = 0 if turned else -1
+            width = W.numpy().shape[axis]
+            constants = [_times(W, columns, factor, axis, width)]
+            constants += [_times(B, columns, factor, -1, width) for B in biases]
             new = draw(x, *constants, like=node)
         elif node.op_type == "Add":
             (B,) = (each for each in node.inputs if each is not None and each.is_constant)
-            new = draw(new, _times(B, columns, factor, -1), like=node)
+            new = draw(new, _times(B, columns, factor, -1, width), like=node)
         elif node.op_type == "Split":
             parts = draw(new, *node.inputs[1:], outputs=len(node.outputs), like=node)
             pairs = zip(node.outputs, parts, strict=True)
@@ -209,15 +213,17 @@ def _columns_above(value: Value, columns: _Columns | None) -> _Columns | None:
     return _Columns(len(before) - 1, start * width, size * width)
 
 
-def _times(constant: Value | None, columns: _Columns | None, factor: float, axis: int) -> Any:
-    """The constant with those columns scaled, which lie along *axis*."""
+def _times(
+    constant: Value | None, columns: _Columns | None, factor: float, axis: int, width: int
+) -> Any:
+    """The constant with those columns scaled, of the *width* ones that lie along *axis*."""
     if constant is None:
         return None
     old = constant.numpy()
     exact = old.astype(np.float64)
     if columns is None:
         return rounded(exact * factor, old.dtype)
-    if not old.ndim or old.shape[axis] < columns.start + columns.size:
+    if not old.ndim or old.shape[axis] != width:
         raise Decline("the bias is not one number for each column")
     scaled = np.moveaxis(exact, axis, -1)  # a view
     scaled[..., columns.start : columns.start + columns.size] *= factor

@@ -198,3 +198,19 @@ def test_a_part_that_is_made_of_pieces_of_columns_stays() -> None:
         """,
         declined="not some of the columns",
     )
+
+
+def test_one_bias_for_all_columns_is_not_scaled_for_some() -> None:
+    check(
+        ScaleFolding(),
+        before="""
+        g (float[N,8] x) => (float[N,1] o, float[N,2] v)
+        <float[8,3] W, float[1] B, float k = {4}, int64[2] sizes = {1,2}> {
+            p = MatMul(x, W)
+            b = Add(p, B)
+            q, v = Split <axis = 1> (b, sizes)
+            o = Mul(q, k)
+        }
+        """,
+        declined="one number for each column",
+    )
