@@ -70,3 +70,20 @@ def test_a_state_that_a_caller_may_override_stays():
         { y = RNN<hidden_size = 2>(x, W, R, , , h0) }
         """,
     )
+
+
+def test_a_quantized_lstm_starts_from_zeros_as_well():
+    check(
+        ZeroStateElimination(),
+        before="""
+        <ir_version: 10, opset_import: ["" : 17, "com.microsoft" : 1]>
+        g (float[S,2,3] x) => (float[S,1,2,2] y)
+        <int8[1,3,8] W, int8[1,2,8] R, float[1,16] B, float[1,2,2] h0 = {0, 0, 0, 0},
+         float[1] scale = {0.1}, int8[1] point = {0}>
+        {
+            y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 2>
+                (x, W, R, B, , h0, h0, , scale, point, scale, point)
+        }
+        """,
+        after="y = com.microsoft.DynamicQuantizeLSTM<hidden_size=2>(x, *, *, *, _, _, _, _, *, *, *, *)",
+    )
