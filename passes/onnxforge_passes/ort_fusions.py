@@ -19,9 +19,9 @@ from .rotary_embedding_injection import RotaryEmbeddingInjection
 ort_fusions = Pipeline(
     RotaryEmbeddingInjection(),
     MultiHeadAttentionInjection(),
-    PackedAttentionInjection(),
-    AttentionCacheInjection(),
     AttentionBiasInjection(),
+    AttentionCacheInjection(),
+    PackedAttentionInjection(),
     GeluInjection(),
     BiasGeluInjection(),
     QuickGeluInjection(),

@@ -19,11 +19,17 @@ class PackedAttentionInjection(Fusion):
     """
 
     def pattern(
-        self, op: Any, x: Value, W: Const, b: Const, widths: Const, mask: Value | None
+        self, op: Any, x: Value, W: Const, b: Const | None, widths: Const, mask: Value | None
     ) -> Any:
         """Attention to the parts of one product."""
-        product = op.MatMul(x, W)
-        q, k, v = op.Split(op.any(op.Add(product, b), product), widths, outputs=3)
+        q, k, v = op.Split(op.MatMul(x, W), widths, outputs=3)
+        return op.MultiHeadAttention(q, k, v, b, None, mask, domain="com.microsoft")
+
+    def pattern_sum(
+        self, op: Any, x: Value, W: Const, b: Const, widths: Const, mask: Value | None
+    ) -> Any:
+        """Attention to the parts of a product and a bias."""
+        q, k, v = op.Split(op.Add(op.MatMul(x, W), b), widths, outputs=3)
         return op.MultiHeadAttention(q, k, v, None, None, mask, domain="com.microsoft")
 
     def rewrite(

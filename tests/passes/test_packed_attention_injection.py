@@ -44,6 +44,14 @@ def test_without_a_bias_it_is_of_zeros() -> None:
     )
 
 
+def test_a_bias_of_the_attention_is_that_of_the_product() -> None:
+    check(
+        PackedAttentionInjection(),
+        before=packed("", ", b").replace("xw", "xb").replace(", float[B,1,S,S] m", ""),
+        after="y = com.microsoft.Attention<num_heads=2, scale=0.5>(x, *, *)",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
