@@ -12,7 +12,9 @@ from .scalar import scalar
 class ReluFusion(RewritePass):
     """Call one Relu, or one ThresholdedRelu, where the graph spells one out.
 
-    max(x, 0),   where(x > alpha, x, 0)
+        max(x, 0) = where(x <= 0, 0, x) = relu(x),   where(x > alpha, x, 0) = thresholded(x)
+
+    What is no number Relu keeps as it is, and ThresholdedRelu takes for 0, as these do.
     """
 
     def pattern(self, op: Any, x: Value) -> Any:
@@ -23,9 +25,9 @@ class ReluFusion(RewritePass):
         """One or the other."""
         return op.Where(op.Greater(x, alpha), x, 0.0)
 
-    def pattern_where_less(self, op: Any, x: Value, alpha: Const) -> Any:
+    def pattern_where_less(self, op: Any, x: Value) -> Any:
         """One or the other, asked the other way around."""
-        return op.Where(op.LessOrEqual(x, alpha), 0.0, x)
+        return op.Where(op.LessOrEqual(x, 0.0), 0.0, x)
 
     def rewrite(self, op: Any, match: Match, x: Value, alpha: Const | None) -> Any:
         """The operator."""
@@ -33,9 +35,8 @@ class ReluFusion(RewritePass):
             raise Decline("it is constant, and may be folded")
         if x.dtype != TensorProto.FLOAT:
             raise Decline("ONNX Runtime has ThresholdedRelu for float32 alone")
-        threshold = 0.0 if alpha is None else scalar(alpha, x)
-        if threshold == 0:
+        if alpha is None:
             return op.Relu(x, like=match.root)
         if match.root.version < 10:
             raise Decline("ThresholdedRelu needs opset 10")
-        return op.ThresholdedRelu(x, alpha=threshold, like=match.root)
+        return op.ThresholdedRelu(x, alpha=scalar(alpha, x), like=match.root)

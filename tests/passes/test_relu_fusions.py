@@ -28,7 +28,6 @@ def spelt(body: str, dtype: str = "float", shape: str = "N,4,5", more: str = "")
     [
         "y = Max(x, zero)",
         "y = Max(zero, x)",
-        "c = Greater(x, zero) y = Where(c, x, zero)",
         "c = LessOrEqual(x, zero) y = Where(c, zero, x)",
     ],
 )
@@ -36,9 +35,11 @@ def test_relu(body: str) -> None:
     check(ReluFusion(), before=spelt(body), after="y = Relu(x)")
 
 
-def test_thresholded_relu() -> None:
-    before = spelt("c = Greater(x, half) y = Where(c, x, zero)")
-    check(ReluFusion(), before=before, after="y = ThresholdedRelu<alpha=0.5>(x)")
+@pytest.mark.parametrize("threshold", ["zero", "half"])
+def test_thresholded_relu(threshold: str) -> None:
+    before = spelt(f"c = Greater(x, {threshold}) y = Where(c, x, zero)")
+    after = f"y = ThresholdedRelu<alpha={NUMBERS[threshold]}>(x)"
+    check(ReluFusion(), before=before, after=after)
 
 
 @pytest.mark.parametrize(
