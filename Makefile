@@ -32,11 +32,11 @@ types: .venv/.dev
 docs: .venv/.dev ## into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-tutorial: .venv/.dev ## follow docs/tutorial and write down what came of it
+tutorial: .venv/.examples ## follow docs/tutorial and write down what came of it
 	$(BIN)/python docs/tutorial/run.py
 
 DIGITS := data train export optimize quantize measure
-build/digits/results.json: | .venv/.dev
+build/digits/results.json: | .venv/.examples
 	for step in $(DIGITS); do $(BIN)/python -m examples.digits.$$step || exit 1; done
 
 android-models: build/digits/results.json ## what the app reads digits with
@@ -83,6 +83,10 @@ test-arm64: .venv/.dev ## the library under emulation; ARM64=short for CI's shar
 	$(INSTALL) --editable .
 	@touch $@
 
+.venv/.examples: pyproject.toml | .venv/bin/python
+	$(INSTALL) --editable '.[examples]'
+	@touch .venv/.installed $@
+
 .venv/.dev: pyproject.toml | .venv/bin/python
 	$(INSTALL) --editable '.[dev]'
-	@touch .venv/.installed $@
+	@touch .venv/.installed .venv/.examples $@

@@ -86,10 +86,15 @@ def workshop(folder: Path) -> Path:
     shutil.copy(ROOT / "Makefile", folder)
     (folder / "pyproject.toml").touch()
     os.utime(folder / "pyproject.toml", (0, 0))  # so that make finds the environment up to date
+    (folder / ".venv").mkdir(exist_ok=True)
+    (folder / ".venv" / ".examples").touch()
     tools = ROOT / "build" / "android" / "tools"
     tools.mkdir(parents=True, exist_ok=True)
     (folder / "build" / "android").mkdir(parents=True, exist_ok=True)
-    for link, target in ((".venv", Path(sys.prefix)), ("build/android/tools", tools)):
+    links = {"build/android/tools": tools}
+    # Not the environment as a whole: what make notes in it is another environment's business.
+    links |= {f".venv/{name}": Path(sys.prefix) / name for name in ("bin", "lib", "pyvenv.cfg")}
+    for link, target in links.items():
         if not (folder / link).is_symlink():
             (folder / link).symlink_to(target)
     return folder
