@@ -1,4 +1,4 @@
-"""The command line: `onnxforge optimize`, `passes`, `inspect`, `verify` and `bisect`.
+"""The command line: `onnxforge optimize`, `batch`, `passes`, `inspect`, `verify` and `bisect`.
 
 Status 0 is success, 1 a check that failed, 2 bad usage or bad input.  Whatever goes wrong is told
 in one line: users of a tool should not have to read the insides of it.
@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 import onnxforge
+from onnxforge.cli.batch import batch
 from onnxforge.cli.bench import app as bench
 from onnxforge.cli.bisect import bisect
 from onnxforge.cli.inspect import inspect
@@ -84,7 +85,7 @@ app = typer.Typer(
     add_completion=False,
     help="Make ONNX models smaller and faster, and never wrong.",
 )
-for command in (optimize, passes, inspect, verify, bisect):
+for command in (optimize, batch, passes, inspect, verify, bisect):
     app.command()(command)
 app.add_typer(bench, name="bench")
 

@@ -29,7 +29,7 @@ class Verify(StrEnum):
     NONE = "none"
 
 
-_COMPARED: dict[Verify, Literal["model", "edits", False]] = {
+COMPARED: dict[Verify, Literal["model", "edits", False]] = {
     Verify.MODEL: "model",
     Verify.EDITS: "edits",
     Verify.NONE: False,
@@ -117,7 +117,7 @@ def optimize(
             model,
             chosen,
             target=target,
-            verify=_COMPARED[Verify.NONE if no_verify else verify],
+            verify=COMPARED[Verify.NONE if no_verify else verify],
             freeze=freeze,
             dims={name: sizes[0] for name, sizes in sizes_of(dim, "--dim", 1).items()},
             input_shapes=sizes_of(input_shape, "--input-shape"),
