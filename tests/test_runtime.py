@@ -108,6 +108,15 @@ def test_weights_on_disk_are_mapped_wherever_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(y, weight + 1)
 
 
+def test_weights_that_nothing_reads_keep_no_model_from_onnx_runtime(tmp_path: Path) -> None:
+    proto = model("g (float[1] x) => (float[1] y) <float[65536] unread> { y = Neg(x) }")
+    proto.graph.initializer[0].raw_data = bytes(4 << 16)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    subject = load(path)
+    assert "ONNX Runtime" in Session(subject.proto, subject.folder).runtime
+
+
 def test_sequences_come_back_as_lists() -> None:
     proto = model("g (float[4] x) => (seq(float[4]) y) { y = SequenceConstruct(x, x) }")
     (y,) = evaluate(proto, {"x": X})

@@ -114,6 +114,11 @@ class _OnnxRuntime:
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         skeleton, mapped = storage.detach(proto, folder)
+        # What nothing reads ONNX Runtime may drop before it takes the array, and fail then.
+        needed = _mentioned(skeleton)
+        for index in reversed(range(len(skeleton.graph.initializer))):
+            if (name := skeleton.graph.initializer[index].name) in mapped and name not in needed:
+                del skeleton.graph.initializer[index], mapped[name]
         # The arrays must outlive the session, which reads their memory.
         self._arrays = list(mapped.values())
         if mapped:
@@ -217,3 +222,19 @@ def _loop_for(seconds: float) -> Any:
                 self._run_body = run_body
 
     return Loop
+
+
+def _mentioned(model: ModelProto) -> set[str]:
+    """The names that a node reads, or that are inputs or outputs, in any graph of the model."""
+    names: set[str] = set()
+    graphs = [model.graph]
+    while graphs:
+        graph = graphs.pop()
+        names.update(info.name for info in (*graph.input, *graph.output))
+        for node in graph.node:
+            names.update(node.input)
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    graphs.append(attribute.g)
+                graphs += attribute.graphs
+    return names
