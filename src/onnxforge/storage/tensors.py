@@ -175,7 +175,7 @@ def model_nbytes(model: ModelProto) -> int:
 
     What does not say how large it is counts nothing: who reads it will complain.
     """
-    size = model.ByteSize()
+    size: int = model.ByteSize()
     for tensor in tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
             with suppress(InvalidModelError, ExternalDataError):
