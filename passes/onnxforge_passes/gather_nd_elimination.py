@@ -66,6 +66,9 @@ def axes_walked(indices: Value, sizes: Shape, depth: int) -> list[int] | None:
     axes: list[int] = []
     for column, size in zip(_columns(indices, depth) or (), sizes, strict=False):
         axis = _axis(column, len(sides) + 1)
+        if axis is None and size == 1 and _is_zero(column):
+            later = range(axes[-1] + 1 if axes else 0, len(sides))
+            axis = next((each for each in later if sides[each] == 1), None)
         if axis is None or axis in axes or axis == len(sides):
             return None
         if not known_equal(sides[axis], size):
@@ -105,6 +108,12 @@ def _axis(column: Value | Array, rank: int) -> int | None:
         return None
     moving = [axis for axis, step in enumerate(found.steps) if step != 0]
     return moving[0] if len(moving) == 1 and found.steps[moving[0]] == 1 else None
+
+
+def _is_zero(column: Value | Array) -> bool:
+    """Whether all indices are 0, which is a walk along one element."""
+    found = grid(column) if isinstance(column, Value) else None
+    return found is not None and found.start == 0 and not any(found.steps)
 
 
 def counted(array: Array, rank: int) -> int | None:

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from onnxforge import Node, Value
 from onnxforge.shapes import Known, known_equal
 
-from .axes import axes_of
+from .uniform import uniform
 
 _MAX_NODES = 32
 
@@ -67,8 +67,8 @@ def _grid(value: Value, found: dict[Value, Grid | None]) -> Grid | None:
     if shape is None or None in shape or value.dtype not in (TensorProto.INT32, TensorProto.INT64):
         return None
     sizes = tuple(size for size in shape if size is not None)
-    if contents is not None and len(contents.elements) == 1:
-        (only,) = contents.elements
+    if all(size == 1 for size in sizes) and (contents is not None or value.is_constant):
+        only = contents.elements[0] if contents is not None else uniform(value)
         return None if only is None else Grid(sizes, only, (0,) * len(sizes))
     rule = _RULES.get(node.op_type) if node is not None and not node.domain else None
     if node is None or rule is None or node.has_references:
@@ -91,22 +91,16 @@ def _range(_: Node, operands: list[Grid | None]) -> _Steps | None:
     return None if start is None or delta is None else (start.start, (delta.start,))
 
 
-def _unsqueeze(node: Node, operands: list[Grid | None]) -> _Steps | None:
-    source, axes = operands[0], axes_of(node, node.output.rank or 0)
-    if source is None or axes is None:
+def _view(node: Node, operands: list[Grid | None]) -> _Steps | None:
+    source, shape = operands[0], node.output.shape
+    if source is None or shape is None:
         return None
-    steps = list(source.steps)
-    for axis in axes:
-        steps.insert(axis, 0)
-    return source.start, tuple(steps)
-
-
-def _squeeze(node: Node, operands: list[Grid | None]) -> _Steps | None:
-    source = operands[0]
-    gone = axes_of(node, source.rank) if source is not None else None
-    if source is None or gone is None:
+    pairs = zip(source.shape, source.steps, strict=True)
+    moving = [(size, step) for size, step in pairs if size != 1]
+    if [size for size, _ in moving] != [size for size in shape if size != 1]:
         return None
-    return source.start, tuple(s for axis, s in enumerate(source.steps) if axis not in gone)
+    rest = iter(moving)
+    return source.start, tuple(0 if size == 1 else next(rest)[1] for size in shape)
 
 
 def _transpose(node: Node, operands: list[Grid | None]) -> _Steps | None:
@@ -171,8 +165,9 @@ _RULES: dict[str, Callable[[Node, list[Grid | None]], _Steps | None]] = {
     "Identity": _same,
     "Mul": _product,
     "Range": _range,
-    "Squeeze": _squeeze,
+    "Reshape": _view,
+    "Squeeze": _view,
     "Sub": _sum(-1),
     "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
+    "Unsqueeze": _view,
 }

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxforge.testing import check
+from onnxforge import Model, PassManager
+from onnxforge.testing import check, model
 from onnxforge_passes.noop_elimination import NoopElimination
 
 GONE = {
@@ -243,3 +244,41 @@ def test_a_max_pool_of_single_elements() -> None:
     text = "g (float[1,4,8,8] x) => (float[1,4,8,8] y) {{ p = MaxPool<kernel_shape = [1,{k}]{pads}>(x) y = Relu(p) }}"
     check(NoopElimination(), before=text.format(k=1, pads=""), after="y = Relu(x)")
     check(NoopElimination(), before=text.format(k=3, pads=", pads = [0,1,0,1]"))
+
+
+ASSIGNMENT = """
+g (float16[N,1,L] x, float16[N,1,L] w) => (float16[N,1,L] y)
+<int64 zero = {{0}}, int64 one = {{1}}, int64 two = {{2}}, int64[1,1,1] origin = {{0}},
+ int64[3] column = {{-1, 1, 1}}, int64[1] last = {{-1}}> {{
+    s = Shape(x)
+    n = Gather(s, zero)
+    l = Gather(s, two)
+    i = Range(zero, n, one)
+    j = Range({start}, l, {step})
+    i3 = Reshape(i, column)
+    a = Expand(i3, s)
+    b = Expand(origin, s)
+    c = Expand(j, s)
+    a4 = Unsqueeze(a, last)
+    b4 = Unsqueeze(b, last)
+    c4 = Unsqueeze(c, last)
+    indices = Concat <axis = {axis}> ({order})
+    y = ScatterND{attributes}(x, indices, w)
+}}
+"""
+ALL_OF_IT = {"start": "zero", "step": "one", "axis": -1, "order": "a4, b4, c4", "attributes": ""}
+
+
+def test_an_assignment_to_all_of_a_tensor_is_what_is_assigned() -> None:
+    text = ASSIGNMENT.format(**ALL_OF_IT).replace("float16[N,1,L] y", "float16[N,1,L] z")
+    check(
+        NoopElimination(),
+        before=text.replace("(x, indices, w)", "(x, indices, w)\nz = Relu(y)"),
+        after="z = Relu(w)",
+    )
+
+
+@pytest.mark.parametrize("order", ["b4, a4, c4", "c4, b4, a4", "a4, b4, b4"])
+def test_an_assignment_to_other_places_stays(order: str) -> None:
+    text = ASSIGNMENT.format(**ALL_OF_IT | {"order": order})
+    assert PassManager([NoopElimination()]).run(Model(model(text))).changes == 0
