@@ -456,6 +456,13 @@ def test_regions_are_bounded_in_bytes():
     assert report.steps[0].tally.unchecked == {"the region reads more than 0 MiB": 1}
 
 
+def test_what_only_the_reference_evaluator_runs_has_to_be_smaller():
+    subject = model("g (double[600,600] x) => (double[600,600] y) { a = Erf(x) y = Neg(a) }")
+    again = rewriting("Erf", lambda graph, node: graph.add_node("Erf", node.inputs).output)
+    _, report = run(subject, again)
+    assert report.steps[0].tally.unchecked == {"the region computes more than 262,144 elements": 1}
+
+
 def test_a_cancellation_that_rounds_otherwise_is_no_error():
     subject = model(
         "g (float[N,8] x) => (float[N,8] y) <float k = {8191}> "

@@ -44,6 +44,8 @@ _UNKNOWN = "?"
 """Dimensions of which nothing is known get one size, so that what must fit together does."""
 _MAX_ELEMENTS = 1 << 22
 """Elements of the largest region, the weights apart: some seconds of convolution."""
+_MAX_REFERRED = 1 << 18
+"""Elements where ONNX Runtime refuses the region: the reference evaluator takes as long."""
 _SIZES = 2
 """How many choices of sizes an edit is tried with."""
 _FEW = 64
@@ -104,7 +106,7 @@ class Trial:
         sides = _Sides(self)
         outcomes: list[Outcome] = []
         fitting: list[dict[str, int]] = []
-        for mood, sizes in self._first():
+        for mood, sizes in self._first(_MAX_REFERRED if sides.is_referred else _MAX_ELEMENTS):
             outcome = sides.try_on(self._feeds(sizes, mood))
             if outcome is None:
                 continue
@@ -130,12 +132,12 @@ class Trial:
         sampler = Sampler(sizes, mood, unknown=_UNKNOWN, seed=seed)
         return {value.name: sampler(value) for value in self._starts}
 
-    def _first(self) -> Iterator[tuple[Mood, dict[str, int]]]:
-        """What to try until something is accepted."""
+    def _first(self, most: int) -> Iterator[tuple[Mood, dict[str, int]]]:
+        """What to try until something is accepted, of up to *most* elements."""
         choices = list(size_choices(symbols_of(self._starts, _UNKNOWN)))
-        choices = [sizes for sizes in choices if self._elements(sizes) <= _MAX_ELEMENTS]
+        choices = [sizes for sizes in choices if self._elements(sizes) <= most]
         if not choices:
-            raise CannotRun(f"the region computes more than {_MAX_ELEMENTS:,} elements")
+            raise CannotRun(f"the region computes more than {most:,} elements")
         yield from ((Mood.ORDINARY, sizes) for sizes in choices)
         # Negative integers, and those above 4, are no sizes or indices of what is small.
         yield from ((Mood.POSITIVE, sizes) for sizes in choices[:_SIZES])
@@ -184,6 +186,12 @@ class _Sides:
             if any(node.domain for node in trial.after.graph.node):
                 # A kernel that lives elsewhere; ONNX's own operators must run anywhere.
                 raise CannotRun(self._problem) from error
+
+    @property
+    def is_referred(self) -> bool:
+        """Whether the reference evaluator runs a side, since ONNX Runtime refuses it."""
+        programs = (each for each in (self._old, self._new) if each is not None)
+        return any(program.runtime.endswith("evaluator") for program in programs)
 
     def try_on(self, feeds: Mapping[str, Any]) -> Outcome | None:
         """What comes of *feeds*; None if the old side does not take them."""
