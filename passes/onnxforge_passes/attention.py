@@ -110,7 +110,8 @@ def as_rows(op: Any, value: Value) -> Value | None:
         return None
     width = _width(shape)
     if node.op_type == "Transpose" and node.attribute("perm") == SWAPPED:
-        return op.Reshape(node.inputs[0], np.array([0, 0, width]))  # type: ignore[no-any-return]
+        assert node.inputs[0] is not None
+        return _beside(op, node.inputs[0], width)
     if shape[2] == 1:
         return op.Reshape(value, np.array([0, 1, width]))  # type: ignore[no-any-return]
     if node.op_type == "Split" and node.attribute("axis") in (1, -3):
@@ -165,6 +166,20 @@ def _width(shape: tuple[DimLike, ...]) -> int:
     assert isinstance(heads, int)
     assert isinstance(size, int)
     return heads * size
+
+
+def _beside(op: Any, apart: Value, width: int) -> Value:
+    """[batch, rows, heads * size] of [batch, rows, heads, size]."""
+    split = apart.producer
+    if split is not None and split.op_type == "Split" and split.attribute("axis") in (2, -2):
+        shapes = [each.shape for each in split.outputs]
+        widths = [
+            s[2] * s[3] for s in shapes if s and isinstance(s[2], int) and isinstance(s[3], int)
+        ]
+        if len(widths) == len(shapes):
+            whole = op.Reshape(split.inputs[0], np.array([0, 0, sum(widths)]))
+            return split_into(op, whole, 2, widths)[split.outputs.index(apart)]
+    return op.Reshape(apart, np.array([0, 0, width]))  # type: ignore[no-any-return]
 
 
 def _split_rows(op: Any, split: Node, part: Value) -> Value | None:

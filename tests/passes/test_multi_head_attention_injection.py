@@ -91,22 +91,34 @@ def test_the_guard_against_rows_without_numbers_stands_after_it() -> None:
     assert operators(result) == ["MultiHeadAttention", "IsNaN", "Where"]
 
 
-def test_heads_that_were_split_are_split_as_rows() -> None:
-    result = optimized(
+@pytest.mark.parametrize(
+    "split",
+    [
+        "h = Transpose <perm = [0, 2, 1, 3]> (r) qt, kh, vt = Split <axis = 1> (h, sizes)",
         """
+        q, k, v = Split <axis = 2> (r, sizes)
+        qt = Transpose <perm = [0, 2, 1, 3]> (q)
+        kh = Transpose <perm = [0, 2, 1, 3]> (k)
+        vt = Transpose <perm = [0, 2, 1, 3]> (v)
+        """,
+    ],
+)
+def test_heads_that_were_split_are_split_as_rows(split: str) -> None:
+    result = optimized(
+        f"""
         g (float[B,S,24] x) => (float[B,S,8] y)
-        <int64[4] apart = {0, 0, 6, 4}, int64[3] together = {0, 0, 8}, int64[3] sizes = {2, 2, 2}>
-        {
+        <int64[4] apart = {{0, 0, 6, 4}}, int64[3] together = {{0, 0, 8}},
+         int64[3] sizes = {{2, 2, 2}}>
+        {{
             r = Reshape(x, apart)
-            h = Transpose <perm = [0, 2, 1, 3]> (r)
-            qt, kh, vt = Split <axis = 1> (h, sizes)
+            {split}
             kt = Transpose <perm = [0, 1, 3, 2]> (kh)
             s = MatMul(qt, kt)
             p = Softmax <axis = -1> (s)
             o = MatMul(p, vt)
             t = Transpose <perm = [0, 2, 1, 3]> (o)
             y = Reshape(t, together)
-        }
+        }}
         """
     )
     assert operators(result) == ["Split", "MultiHeadAttention"]
