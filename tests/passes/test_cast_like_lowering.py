@@ -41,7 +41,10 @@ def test_an_unknown_type_declines() -> None:
         CastLikeLowering(),
         before="""
         <ir_version: 10, opset_import: ["" : 17, "my" : 1]>
-        g (float[N] x, int64[M] l) => (int64[N] y) { y = my.Like(x, l) }
+        g (float[N] x, int64[M] l, double[M] d) => (int64[N] y, double[N] z) {
+            y = my.Like(x, l)
+            z = my.Like(x, d)
+        }
         <domain: "my", opset_import: ["" : 17]>
         Like (x, l) => (y) { y = CastLike(x, l) }
         """,
