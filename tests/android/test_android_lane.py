@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from examples.digits import phone
 from lane import apk, toolchain
 
 DEMO = Path(__file__).parents[2] / "android-demo"
+JVM = "tests/android/test_app_on_jvm.py"
 
 
 @pytest.mark.parametrize("before", [0, 1, 3999, 20000])
@@ -44,6 +48,32 @@ def test_nothing_that_a_failed_fetch_says_is_lost() -> None:
         toolchain.MissingError, match=r"(?s)a-package cannot be fetched.*the reason"
     ):
         toolchain.fetched(["a-package"], "sh", "-c", "echo the reason; exit 1")
+
+
+def test_a_registry_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolchain, "TOOLS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("ONNXRUNTIME_AAR", raising=False)
+    with pytest.raises(toolchain.MissingError, match="npm is not installed"):
+        toolchain.aar()
+    assert not (tmp_path / "aar").exists()
+
+
+def test_without_a_tool_the_lane_is_skipped_and_says_so_at_the_end(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", JVM, "-k", "colours"],
+        cwd=DEMO.parent,
+        env=os.environ | {"ONNXFORGE_ANDROID": "short", "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 skipped" in done.stdout
+    assert "ANDROID LANE INCOMPLETE" in done.stdout
+    assert "openjdk-17-jdk-headless" in done.stdout
 
 
 def test_the_core_module_knows_nothing_of_android() -> None:
