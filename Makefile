@@ -45,7 +45,7 @@ android-models: build/digits/results.json ## what the app reads digits with
 android: android-models ## build, align, sign and verify build/android/onnxforge-demo.apk
 	cd android-demo && ../$(BIN)/python -m lane.apk
 
-android-count: android ## the instructions that its models take on Arm64
+android-count: .venv/.examples ## the instructions that the models in that APK take on Arm64
 	cd android-demo && ../$(BIN)/python -m lane.count
 
 ANDROID ?= full

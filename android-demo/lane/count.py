@@ -1,4 +1,4 @@
-"""How many Arm64 instructions the APK's models take for one image: `python -m lane.count`, in `android-demo`.
+"""The Arm64 instructions that the app's models take: `python -m lane.count`, in `android-demo`.
 
 Writes `build/android/instructions.json`: by model, then by provider, for one image.
 """
@@ -19,8 +19,11 @@ PROVIDERS = ("CPU", "XNNPACK")
 
 
 def main() -> None:
+    apk = BUILD / "onnxforge-demo.apk"
+    if not apk.exists():
+        sys.exit("there is no APK yet: make android")
     try:
-        folder = arm64.prepare(BUILD / "onnxforge-demo.apk")
+        folder = arm64.prepare(apk)
     except MissingError as error:
         sys.exit(f"not counted: {error}")
     image = np.random.default_rng(0).random((1, 1, 28, 28), np.float32)
