@@ -52,8 +52,10 @@ ANDROID ?= full
 test-android: .venv/.dev ## the app on a JVM, its native library under qemu; ANDROID=short for less
 	ONNXFORGE_ANDROID=$(ANDROID) $(BIN)/python -m pytest tests/android
 
-bench: .venv/.dev
-	$(BIN)/python -m pytest benchmarks --benchmark-enable
+bench: .venv/.dev ## what the graph, each pass, start, scale, files and memory cost; JSON in build/
+	@mkdir -p build
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-json build/benchmarks.json
+	$(BIN)/python benchmarks/performance.py --json build/performance.json
 
 PEERS := onnxsim==0.8.1 onnxslim==0.1.98 onnxoptimizer==0.4.2 onnxscript==0.7.2 onnxruntime==1.31.1 onnx==1.23.2
 build/peers: pyproject.toml

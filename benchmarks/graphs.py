@@ -18,6 +18,50 @@ def chain(nodes: int) -> ModelProto:
     return _model(body, last, ["N", 4], weights)
 
 
+def fan(nodes: int) -> ModelProto:
+    """One value read by all nodes but those that add up what they make of it."""
+    leaves = [helper.make_node("Sigmoid", ["x"], [f"v{index}"]) for index in range(nodes // 2)]
+    sums, last = [], "v0"
+    for index in range(1, nodes // 2):
+        sums.append(helper.make_node("Add", [last, f"v{index}"], [f"s{index}"]))
+        last = f"s{index}"
+    return _model([*leaves, *sums], last, ["N", 4], [])
+
+
+def branches(nodes: int) -> ModelProto:
+    """Many small bodies: each If of a row chooses between two nodes."""
+    body, last = [], "x"
+    for index in range(nodes // 3):
+        inner = [
+            helper.make_graph(
+                [helper.make_node(op_type, [last], [f"{op_type}{index}"])],
+                f"{op_type}{index}",
+                [],
+                [helper.make_tensor_value_info(f"{op_type}{index}", TensorProto.FLOAT, None)],
+            )
+            for op_type in ("Relu", "Sigmoid")
+        ]
+        branches = {"then_branch": inner[0], "else_branch": inner[1]}
+        body.append(helper.make_node("If", ["c"], [f"v{index}"], **branches))
+        last = f"v{index}"
+    model = _model(body, last, ["N", 4], [])
+    model.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    return model
+
+
+def initializers(nodes: int) -> ModelProto:
+    """As many weights as nodes, no two of them equal."""
+    body, weights, last = [], [], "x"
+    for index in range(nodes):
+        weights.append(numpy_helper.from_array(np.full(4, index, np.float32), f"w{index}"))
+        body.append(
+            helper.make_node("Add" if index % 2 else "Mul", [last, f"w{index}"], [f"v{index}"])
+        )
+        body.append(helper.make_node("Sigmoid", [f"v{index}"], [f"s{index}"]))
+        last = f"s{index}"
+    return _model(body[:nodes], body[nodes - 1].output[0], ["N", 4], weights[: (nodes + 1) // 2])
+
+
 def convolutions(nodes: int) -> ModelProto:
     """Conv, BatchNormalization and Relu, as torch's exporter names and annotates them."""
     body, weights, infos, last = [], [], [], "x"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxforge.errors import DuplicatePassError, PassError, PassOptionError, UnknownPassError
 from onnxforge.passes import Pass
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "onnxforge.passes"
 
@@ -20,6 +22,8 @@ def installed() -> dict[str, EntryPoint]:
 
     Raises `DuplicatePassError` if two distributions claim one name.
     """
+    from importlib.metadata import entry_points  # reads mail headers, and imports all for it
+
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
         known = found.setdefault(point.name, point)

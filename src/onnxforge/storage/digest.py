@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +32,8 @@ def digest(tensor: TensorProto, folder: Path | str | None = None) -> bytes:
 
     Equal for tensors of the same type, shape and data, and no others.  Raises as `to_array` does.
     """
+    import hashlib
+
     state = hashlib.blake2b()
     for window in _windows(_source(tensor, folder)):
         state.update(window)

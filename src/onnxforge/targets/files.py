@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnx import TensorProto
 
 from onnxforge.errors import TargetError
 from onnxforge.targets.conditions import CONDITIONS
 from onnxforge.targets.target import Kernel, Target
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "onnxforge.targets"
 
@@ -158,6 +160,8 @@ def _ours() -> tuple[str, ...]:
 @lru_cache(None)
 def _registered() -> dict[str, EntryPoint]:
     """The entry points of targets by name, none of them loaded yet."""
+    from importlib.metadata import entry_points  # reads mail headers, and imports all for it
+
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
         if point.name in _ours() or found.setdefault(point.name, point).value != point.value:
