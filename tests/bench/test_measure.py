@@ -65,6 +65,18 @@ def test_what_the_runtime_refuses_is_told(tmp_path: Path) -> None:
     assert "Foo" in row["error"]
 
 
+def test_the_others_are_measured_without_one_that_does_not_run(
+    convolution: Path, tmp_path: Path
+) -> None:
+    broken, other = tmp_path / "broken.onnx", tmp_path / "other.onnx"
+    onnx.save(model("g (float[2] a) => (float[2] b) { b = Relu(a) }"), broken)
+    other.write_bytes(convolution.read_bytes())
+    first, second, third = measure([convolution, broken, other], Configuration(), QUICK)
+    assert "error" in second
+    assert "median" in first
+    assert "ratio" in third
+
+
 def test_a_process_that_dies_is_told_with_what_killed_it() -> None:
     with Worker() as worker:
         worker._process.kill()

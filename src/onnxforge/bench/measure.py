@@ -18,7 +18,7 @@ from onnxforge import storage
 from onnxforge.bench import conditions, inputs, profile, providers, statistics
 from onnxforge.bench.configuration import Configuration, Settings
 from onnxforge.bench.process import Worker
-from onnxforge.errors import BenchmarkError, ProviderMissingError
+from onnxforge.errors import BenchmarkError
 from onnxforge.ir import Model
 
 _WARM_SECONDS = 0.1
@@ -50,19 +50,26 @@ def measure(
                 wants["entries"]["session.force_spinning_stop"] = "1"
             _choose_feeds(models[0], configuration, feeds, wants, sizes, given)
             wants["feeds"] = str(feeds)
+            able = [pair for pair in zip(rows, models, strict=True) if _opens(*pair, wants)]
             start = conditions.Conditions.now()
-            _fill(rows, models, wants, settings)
-            for row, model in zip(rows, models, strict=True):
+            _fill(able, wants, settings)
+            for row, model in able:
                 row |= _profiled(model, wants, settings, Path(folder))
-            for row in rows:
                 row["warnings"] = conditions.during(start, conditions.Conditions.now())
-    except ProviderMissingError as error:
-        for row in rows:
-            row["missing"] = row["error"] = str(error)
     except BenchmarkError as error:
         for row in rows:
-            row["error"] = str(error)
+            row.setdefault("error", str(error))
     return rows
+
+
+def _opens(row: dict[str, Any], model: Path, wants: Mapping[str, Any]) -> bool:
+    """Whether the model runs; what is wrong with it goes into its row, and the others go on."""
+    with Worker() as worker:
+        try:
+            worker.ask("open", model=str(model), **wants)
+        except BenchmarkError as error:
+            row["error"] = str(error)
+    return "error" not in row
 
 
 def describe(model: Path, configuration: Configuration) -> dict[str, Any]:
@@ -124,12 +131,10 @@ def _choose_feeds(
 
 
 def _fill(
-    rows: list[dict[str, Any]],
-    models: Sequence[Path],
-    wants: Mapping[str, Any],
-    settings: Settings,
+    able: Sequence[tuple[dict[str, Any], Path]], wants: Mapping[str, Any], settings: Settings
 ) -> None:
     """The figures of all but the profile."""
+    rows, models = [row for row, _ in able], [model for _, model in able]
     generations = [_generation(models, wants, settings) for _ in range(settings.processes)]
     seconds = [
         [generation[index].turns for generation in generations] for index in range(len(rows))
