@@ -115,7 +115,8 @@ def main() -> None:
         for name, (path, how) in made.items()
     }
     write(entries, ASSETS / "models")
-    print((ASSETS / "models" / "models.properties").read_text())
+    for name, entry in entries.items():
+        print(f"{ASSETS}/models/{name}.onnx: {entry.how}")
 
 
 if __name__ == "__main__":
