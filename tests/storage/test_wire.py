@@ -2,15 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx.backend.test
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import GraphProto, ModelProto, TensorProto, helper
+from onnx.numpy_helper import from_array
 from protos import everywhere, field, model, tensor
 
 from onnxforge.errors import InvalidModelError
+from onnxforge.storage import wire
 from onnxforge.storage.span import Span, is_parked, location_of
 from onnxforge.storage.wire import DEPTH, splice, split
 
@@ -234,3 +237,29 @@ def test_without_large_payloads_nothing_changes() -> None:
     data = model(tensor("w", 1000)).SerializeToString()
     assert split(data, LOCATION) == data
     assert splice(data) == [data]
+
+
+def test_the_numbers_of_an_attribute_are_passed_over_in_rows():
+    node = helper.make_node("Trees", ["x"], ["y"], domain="ai.onnx.ml")
+    node.attribute.append(helper.make_attribute("ints", [-1, 0, 300] * 1000))
+    node.attribute.append(helper.make_attribute("floats", [0.0, -1.5] * 1000))
+    node.attribute.append(helper.make_attribute("t", from_array(np.zeros(1000, np.float32))))
+    proto = ModelProto(graph=GraphProto(node=[node]))
+    data = proto.SerializeToString()
+    fields = 0
+
+    def counted(*given):
+        nonlocal fields
+        for each in wire_fields(*given):
+            fields += 1
+            yield each
+
+    wire_fields = wire._fields
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "_fields", counted)
+        skeleton = wire.split(data, "/data")
+    assert fields < 100
+    assert len(data) - len(skeleton) > 3000
+    restored = ModelProto.FromString(skeleton).graph.node[0]
+    assert list(restored.attribute[0].ints) == [-1, 0, 300] * 1000
+    assert list(restored.attribute[1].floats) == [0.0, -1.5] * 1000

@@ -12,6 +12,7 @@ are eight and four bytes, 2 is a length and as many bytes, 3 and 4 bracket a gro
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -50,6 +51,12 @@ _BELOW = {
 _GRAPH = 7 << 3 | 2
 _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 9 << 3 | 2, 13 << 3 | 2, 14 << 3 | 0
 _DEFAULT_LOCATION = bytes((_DATA_LOCATION, TensorProto.DEFAULT))
+
+# The numbers of an attribute, each a field of its own: trees have a million of them.
+_NUMBERS = {
+    7 << 3 | 5: re.compile(rb"(?:\x3d.{4})++", re.DOTALL),
+    8 << 3 | 0: re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++"),
+}
 
 # Where a tensor is a singular field: of one that comes twice a parser makes a single tensor, with
 # the payload of one and the place of the other, so it is left as it is.
@@ -213,7 +220,7 @@ def _rewrite(
 def _fields(data: Buffer, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """The fields of a message: where each starts, its tag, where its content starts and ends.
 
-    What is within a group, which ONNX has none of, is passed over.
+    What is within a group, which ONNX has none of, is passed over; numbers in a row count as one.
     """
     groups = 0
     at = pos
@@ -234,7 +241,9 @@ def _fields(data: Buffer, pos: int, end: int) -> Iterator[tuple[int, int, int, i
                 pos += length
             else:
                 body = pos
-                if wire_type == 0:
+                if tag in _NUMBERS and (row := _NUMBERS[tag].match(data, at, end)):
+                    pos = row.end()
+                elif wire_type == 0:
                     _, pos = _read_varint(data, pos)
                 elif wire_type == 5:
                     pos += 4
