@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PAGES = sorted(HERE.glob("[0-9]*.md"))
+PAGES = sorted(HERE.glob("[0-9]*.md"), key=lambda page: int(page.stem.split("-")[0]))
 PICTURES = Path("build/digits/pictures")
 BLOCK = re.compile(
     r"^```console\n(?P<console>.*?)^```$|"
