@@ -16,9 +16,8 @@ class ReshapeTargetFolding(Pass):
     dimensions of size 1, or drops them, the Reshape is an Unsqueeze or a Squeeze.  The nodes that
     computed the target then have nobody to read them.
 
-    Beside a -1 no size may be zero.  None is if the target says -1 itself; where it is put together
-    by a Concat, ONNX Runtime writes the same -1 as it loads the model; and with `nonempty`, it is
-    taken for granted that no size ever is.
+    Beside a -1 no size may be zero, or a model that did with an empty batch no longer does.  None
+    is if the target says -1 itself, and with `nonempty` it is taken for granted that none ever is.
     """
 
     nonempty: bool = False
@@ -32,7 +31,7 @@ class ReshapeTargetFolding(Pass):
         data, shape, after = node.input(0), node.input(1), node.output.shape
         if data is None or shape is None or shape.is_constant or node.has_references:
             return False
-        nonempty = self.nonempty or _is_concat(shape) or _has_minus_one(shape)
+        nonempty = self.nonempty or _has_minus_one(shape)
         op = Builder(graph, before=node)
         new = None if after is None else reshaped(op, data, after, node.version, nonempty=nonempty)
         if new is None:
@@ -40,11 +39,6 @@ class ReshapeTargetFolding(Pass):
         done = new is not None and graph.replace(node.output, new)
         op.undo()
         return done
-
-
-def _is_concat(shape: Value) -> bool:
-    maker: Node | None = shape.producer
-    return maker is not None and (maker.op_type, maker.domain) == ("Concat", "")
 
 
 def _has_minus_one(shape: Value) -> bool:
