@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -79,9 +79,16 @@ def plan(paths: Iterable[Path], folder: Path) -> list[Job]:
 
 
 def run(
-    jobs: Iterable[Job], folder: Path, options: Mapping[str, Any], processes: int = 1
+    jobs: Iterable[Job],
+    folder: Path,
+    options: Mapping[str, Any],
+    processes: int = 1,
+    optimizer: Callable[[Job, dict[str, Any]], Outcome] | None = None,
 ) -> Iterator[Outcome]:
     """Optimize each model with *options*, those of `onnxforge.optimize`, as they get done.
+
+    So many *processes* of this machine work at a time; or so many calls of *optimizer*, which has a
+    model optimized elsewhere.
 
     What stands in *folder* from an earlier run is kept if it was made from the same files, by the
     same version, with the same options.  The record there is brought up to date after every model,
@@ -93,7 +100,7 @@ def run(
     local = threading.local()
     with ThreadPoolExecutor(processes) as threads:
         futures = [
-            threads.submit(_settle, job, options, earlier.get(str(job.target)), local)
+            threads.submit(_settle, job, options, earlier.get(str(job.target)), local, optimizer)
             for job in jobs
         ]
         try:
@@ -108,11 +115,17 @@ def run(
 
 
 def _settle(
-    job: Job, options: Mapping[str, Any], earlier: Outcome | None, local: threading.local
+    job: Job,
+    options: Mapping[str, Any],
+    earlier: Outcome | None,
+    local: threading.local,
+    optimizer: Callable[[Job, dict[str, Any]], Outcome] | None,
 ) -> Outcome:
     """What comes of one job, in the process that this thread has work for it."""
     if earlier is not None and not earlier.problem and _stands(job, earlier):
         return Outcome(**{**asdict(earlier), "is_kept": True})
+    if optimizer is not None:
+        return optimizer(job, dict(options))
     if getattr(local, "pool", None) is None:
         # A fresh interpreter: a forked one would share locks and threads that runtimes hold.
         context = multiprocessing.get_context("spawn")
@@ -129,12 +142,12 @@ def optimize(job: Job, options: dict[str, Any]) -> Outcome:
     """Optimize one model here and write it; what goes wrong is told in the outcome."""
     start = time.perf_counter()
     try:
-        made_from = _files(job.source)
+        made_from = files_of(job.source)
         external_data = options.pop("external_data", None)
         model = api.optimize(job.source, **options)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         model.save(job.target, external_data=external_data)
-        made = _files(job.target)
+        made = files_of(job.target)
     except Exception as error:  # noqa: BLE001 - the other models go on, whatever it is
         return _failed(job, str(error) or type(error).__name__)
     report = model.report
@@ -161,12 +174,12 @@ def _failed(job: Job, problem: str) -> Outcome:
 def _stands(job: Job, earlier: Outcome) -> bool:
     """Whether a result is what was written, and its original what was read."""
     try:
-        return earlier.made_from == _files(job.source) and earlier.made == _files(job.target)
+        return earlier.made_from == files_of(job.source) and earlier.made == files_of(job.target)
     except (OSError, OnnxForgeError):
         return False
 
 
-def _files(path: Path) -> Files:
+def files_of(path: Path) -> Files:
     """The files of a model, each with its size and when it was written."""
     model = Model.load(path)
     files = {str(path): None}

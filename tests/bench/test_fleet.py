@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import onnx
 import pytest
 from quick import QUICK
+from typer.testing import CliRunner
 
 from onnxforge.bench import Configuration, fleet
 from onnxforge.bench.jobs import Job
+from onnxforge.cli import app
 from onnxforge.errors import BenchmarkError
+from onnxforge.testing import model
 
 pytest.importorskip("distributed", reason="the extra `remote` is not installed")
 
@@ -89,6 +93,24 @@ def test_what_a_worker_that_dies_was_at_is_done_by_another(
         rows = [row for answer in answers for row in answer["rows"]]
     assert sorted(row["batch"] for row in rows) == [1, 2, 3, 4]
     assert all("median" in row for row in rows)
+
+
+def test_a_batch_is_optimized_by_workers_and_comes_back(scheduler: str, tmp_path: Path) -> None:
+    models, made = tmp_path / "models", tmp_path / "made"
+    models.mkdir()
+    source = model("g (float[4] x) => (float[4] y) { a = Identity(x) y = Relu(a) }")
+    for name in ("one", "two"):
+        onnx.save(source, models / f"{name}.onnx")
+    (models / "bad.onnx").write_bytes(b"no model")
+    arguments = ("batch", models, "-o", made, "-j", "3", "--scheduler", scheduler)
+    with ExitStack() as stack:
+        worker(stack, scheduler, "farm", tmp_path / "a")
+        first, again = (
+            CliRunner().invoke(app, [*map(str, arguments), "--resource", "farm"]) for _ in range(2)
+        )
+    assert "2 optimized, 0 kept, 1 failed" in first.stdout, first.output
+    assert "0 optimized, 2 kept, 1 failed" in again.stdout, again.output
+    assert [node.op_type for node in onnx.load(made / "one.onnx").graph.node] == ["Relu"]
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

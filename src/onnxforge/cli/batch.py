@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -35,12 +36,21 @@ def batch(
         bool | None,
         typer.Option("--external-data/--no-external-data", help="As of optimize."),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="Optimize on this Dask scheduler's workers."),
+    ] = None,
+    resource: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --scheduler: only on workers that have it."),
+    ] = None,
 ) -> None:
     """Optimize many models in processes of their own; a bad one does not stop the rest.
 
     A result that is there already, made from the same file by the same version with the same
     options, is kept.  FOLDER/onnxforge-batch.json says what came of each.  The status is 1 if
-    something could not be optimized.
+    something could not be optimized.  With --scheduler, --jobs is how many models may be on their
+    way at a time.
     """
     if passes:
         registry.resolve(passes)  # to say now what is wrong with them
@@ -52,7 +62,17 @@ def batch(
         "external_data": external_data,
     }
     work = batches.plan(models, output)
-    outcomes = list(_shown(batches.run(work, output, options, jobs), len(work)))
+    with ExitStack() as stack:
+        optimizer = None
+        if scheduler is not None:
+            from onnxforge import farm
+            from onnxforge.bench import fleet
+
+            client = stack.enter_context(fleet.connected(scheduler))
+            if resource is not None:
+                fleet.expect_workers(client, resource)
+            optimizer = farm.optimizer(client, resource)
+        outcomes = list(_shown(batches.run(work, output, options, jobs, optimizer), len(work)))
     for line in columns(_row(each) for each in sorted(outcomes, key=lambda each: each.source)):
         print(line.rstrip())
     failed = sum(bool(each.problem) for each in outcomes)
