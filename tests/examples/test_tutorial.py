@@ -39,7 +39,7 @@ def test_followed_to_the_sudoku_it_reads_more_than_98_percent_of_what_was_held_o
     differences = re.findall(r"off by ([\d.e+-]+)", pages["3-export"] + pages["5-optimization"])
     assert len(differences) == 4
     assert all(float(each) < 1e-5 for each in differences)
-    read, solution = pages["8-sudoku"].split("sudoku-0.png\n")[2].split("\n\n")[:2]
+    read, solution = pages["8-sudoku"].split("sudoku-0.png\n")[1].split("\n\n")[:2]
     board = [int(digit) for digit in read.replace(".", "0").split()]
     assert "".join(map(str, board)) == (folder / "build/digits/sudoku-0.txt").read_text().strip()
     assert solve(board) == [int(digit) for digit in solution.split()]
