@@ -119,7 +119,7 @@ def _settle(
     options: Mapping[str, Any],
     earlier: Outcome | None,
     local: threading.local,
-    optimizer: Callable[[Job, dict[str, Any]], Outcome] | None,
+    optimizer: Callable[[Job, dict[str, Any]], Outcome] | None = None,
 ) -> Outcome:
     """What comes of one job, in the process that this thread has work for it."""
     if earlier is not None and not earlier.problem and _stands(job, earlier):
