@@ -21,8 +21,8 @@ from emulation import CPU, count
 from onnxforge.bench.statistics import geometric_mean
 
 EPS = ("cpu", "xnnpack")
-_NOISE = 5_000
-"""Two counts closer than this, or a thousandth, are the same: Python's own work varies as much."""
+_NOISE = 10_000
+"""Two counts closer than this, or a thousandth, are the same: so far are two of one and the same graph."""
 
 
 def measure(bundle: Path, only: list[str], jobs: int, store: Path) -> dict[str, Any]:
@@ -57,7 +57,8 @@ Millions of instructions that an emulated {cpu} executes for one run of a model 
 [`lanes/arm64`](arm64.md#without-a-board).
 Counts track work, not time: memory, caches and how many instructions a core does at once are not in
 them.
-They repeat to a tenth of a percent; differences of less than {noise:,} instructions are Python's own.
+They repeat to a tenth of a percent; where ONNX Runtime ends with the very same graph, two files of it are
+up to {noise:,} instructions apart, so that smaller differences are none.
 Inputs are small, for emulation to end.
 The geometric mean is of the ratio to the original, with the number of models it is over.
 Refused is what the runtime did not load; failed is where the optimizer wrote nothing.
