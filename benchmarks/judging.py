@@ -116,11 +116,11 @@ def _runs(source: str, task: Mapping[str, Any]) -> tuple[list[_Run], str]:
     """The original's runs, or why there are none."""
     runs: list[_Run] = []
     try:
-        session = _session(source, "ORT_DISABLE_ALL")
-        for feeds in _feeds(source, task):
-            rounded = session.run(None, {name: _rounded(feed) for name, feed in feeds.items()})
+        opened = session(source, "ORT_DISABLE_ALL")
+        for feeds in feeds_of(source, task):
+            rounded = opened.run(None, {name: _rounded(feed) for name, feed in feeds.items()})
             noisy = [other for other in (_optimized(source, feeds), rounded) if other]
-            runs.append((feeds, session.run(None, feeds), noisy))
+            runs.append((feeds, opened.run(None, feeds), noisy))
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises types of its own
         return [], f"the original cannot be run: {_brief(error)}"
     return runs, ""
@@ -129,7 +129,7 @@ def _runs(source: str, task: Mapping[str, Any]) -> tuple[list[_Run], str]:
 def _optimized(source: str, feeds: dict[str, Any]) -> list[Any]:
     """The outputs of the model optimized by ONNX Runtime; none if it fails at that."""
     try:
-        return list(_session(source, "ORT_ENABLE_ALL").run(None, feeds))
+        return list(session(source, "ORT_ENABLE_ALL").run(None, feeds))
     except Exception:  # noqa: BLE001 - ONNX Runtime raises types of its own
         return []
 
@@ -143,7 +143,8 @@ def _rounded(feed: Any) -> Any:
     return (feed * (1 + step * signs)).astype(feed.dtype)
 
 
-def _feeds(source: str, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def feeds_of(source: str, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What to run a model on: as its entry in a manifest says, or whatever its inputs declare."""
     if entry := task.get("entry"):
         make = runpy.run_path(str(Path(task["root"], "feeds.py")))["make_feeds"]
         yield from (feeds for alt in (False, True) if (feeds := make(entry, alt=alt)) is not None)
@@ -155,9 +156,9 @@ def _difference(path: str, runs: list[_Run], narrow: float) -> tuple[str, float]
     """What is wrong with the numbers, and the largest error."""
     worst = 0.0
     try:
-        session = _session(path, "ORT_DISABLE_ALL")
+        opened = session(path, "ORT_DISABLE_ALL")
         for feeds, expected, noisy in runs:
-            for index, actual in enumerate(session.run(None, feeds)):
+            for index, actual in enumerate(opened.run(None, feeds)):
                 right = expected[index]
                 error = compare.relative_error(right, actual)
                 worst = max(worst, error)
@@ -184,7 +185,8 @@ def _flips(expected: Any, noisy: list[Any], actual: Any) -> bool:
     return compare.mismatches(expected, actual) <= _MARGIN * allowed
 
 
-def _session(path: str, level: str, target: str = "") -> Any:
+def session(path: str, level: str, target: str = "") -> Any:
+    """A model in ONNX Runtime, in one thread, optimized to that *level* and written to *target*."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -200,7 +202,7 @@ def _final_nodes(path: str) -> int | None:
     with tempfile.TemporaryDirectory() as folder:
         target = str(Path(folder, "final.onnx"))
         try:
-            _session(path, "ORT_ENABLE_EXTENDED", target)
+            session(path, "ORT_ENABLE_EXTENDED", target)
             return sum(operators(onnx.load(target, load_external_data=False)).values())
         except Exception:  # noqa: BLE001 - ONNX Runtime raises types of its own
             return None

@@ -6,7 +6,7 @@
 Each runs in a process of its own, with a time and a memory limit, and is timed from reading the
 file to having written one.  What its import takes does not count, neither in time nor in memory
 (which is read the Linux way).  Whatever is not installed is left out.  `judging` says what is
-right, and `peers_summary` what it all comes to.
+right, `latency` what is faster, and `peers_summary` what it all comes to.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import latency
 import onnx
 import peers_summary
 from judging import judge
@@ -111,6 +112,7 @@ class Bench:
         self.timeout: float = arguments.timeout
         self.memory: int = arguments.memory_mb
         self.root: Path = arguments.root
+        self.latency: int = arguments.latency
         self.entries: dict[str, Any] = {}
         if arguments.manifest:
             listed = json.loads(arguments.manifest.read_text())["models"]
@@ -135,9 +137,13 @@ class Bench:
                     written[tool] = str(target)
             task = {"source": str(source), "root": str(self.root), "entry": entry}
             verdicts = self._judge(task, written)
+            right = {tool: path for tool, path in written.items() if verdicts[tool].get("right")}
+            ratios = self._time(task, right)
         original = verdicts.pop("original")
         for tool, verdict in verdicts.items():
             results[tool] |= verdict
+        for tool, found in ratios.items():
+            results[tool]["speed"] = found
         return {"original": original, "tools": results}
 
     def _optimize(self, tool: str, source: Path, target: Path) -> dict[str, Any]:
@@ -166,6 +172,17 @@ class Bench:
             victim = next(iter(todo))
             verdicts[victim] = {"right": False, "problem": f"cannot be run: {problem}"}
             del todo[victim]
+
+    def _time(self, task: dict[str, Any], written: dict[str, str]) -> dict[str, list[float]]:
+        """How many times as fast as the original, by tool: a ratio of each process."""
+        ratios: dict[str, list[float]] = {tool: [] for tool in written}
+        job = task | {"candidates": list(written.values())}
+        for _ in range(self.latency if written else 0):
+            found, problem = in_process(latency.measure, job, timeout=2 * self.timeout)
+            for tool, ratio in zip(written, found[0] if not problem else [], strict=False):
+                if ratio is not None:
+                    ratios[tool].append(ratio)
+        return {tool: found for tool, found in ratios.items() if found}
 
 
 def in_process(
@@ -250,6 +267,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--timeout", type=float, default=300, help="seconds for one tool and model")
     parser.add_argument("--memory-mb", type=int, default=16384, help="address space for the same")
+    parser.add_argument(
+        "--latency", type=int, default=0, help="processes to compare the speed of outputs in"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="models at a time")
     chosen = parser.parse_args()
     chosen.root = chosen.root or (chosen.manifest.parent if chosen.manifest else Path())

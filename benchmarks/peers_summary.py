@@ -8,10 +8,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from statistics import geometric_mean, median
 from typing import Any
 
 OURS = "onnxforge"
 Row = Mapping[str, Any]
+_SLOWER = 0.97
 
 
 def line(name: str, row: Row) -> str:
@@ -70,7 +72,22 @@ def totals(store: Row) -> list[tuple[str, str]]:
         ("our file is more than 1 % larger", _larger(store)),
     ):
         found.append((what, f"{len(names)}{': ' + ', '.join(names) if names else ''}"))
+    if speeds := [speed for row in rows if (speed := _speed(row["tools"].get(OURS, {})))]:
+        mean = geometric_mean(speeds)
+        found.append(("times as fast as the original, geometric mean", f"{mean:.3f}"))
+        slow = [
+            f"{name} ({', '.join(f'{ratio:.2f}' for ratio in row['tools'][OURS]['speed'])})"
+            for name, row in store["models"].items()
+            if (speed := _speed(row["tools"].get(OURS, {}))) and speed < _SLOWER
+        ]
+        listed = f"{len(slow)}{': ' + ', '.join(slow) if slow else ''}"
+        found.append((f"models less than {_SLOWER} times as fast, by process", listed))
     return found
+
+
+def _speed(result: Row) -> float | None:
+    """How many times as fast as the original's, the median over processes."""
+    return median(result["speed"]) if result.get("speed") else None
 
 
 def by_tool(store: Row) -> list[list[str]]:
@@ -87,6 +104,7 @@ def by_tool(store: Row) -> list[list[str]]:
             for row in rows
             if row["tools"][tool].get("right")
         ]
+        speeds = [speed for result in given if (speed := _speed(result))]
         table.append(
             [
                 tool,
@@ -98,13 +116,14 @@ def by_tool(store: Row) -> list[list[str]]:
                 f"{100 * math.exp(sum(left) / max(1, len(left))):.1f} %",
                 f"{_median([r['seconds'] for r in given if 'seconds' in r]):.2f}",
                 f"{_median([r['megabytes'] for r in given if 'megabytes' in r]):.0f}",
+                f"{geometric_mean(speeds):.3f}" if speeds else "",
             ]
         )
     return table
 
 
 TOOL_HEADER = ["", "models", "right", "wrong", "failed", "not portable", "nodes left"]
-TOOL_HEADER += ["median s", "median MB"]
+TOOL_HEADER += ["median s", "median MB", "speed"]
 
 
 def by_model(store: Row) -> tuple[list[str], list[list[str]]]:
