@@ -73,7 +73,9 @@ def count(
             )
         )
         if done.returncode:
-            raise RuntimeError(f"{ep} on {cpu} ended with {done.returncode}: {done.stderr[-500:]}")
+            # One that takes the process down takes the counts of the others with it.
+            problem = f"{ep} on {cpu} ended with {done.returncode}: {done.stderr[-500:]}"
+            return {name: {"error": problem} for name in variants}
         answers: dict[str, dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
         counted: dict[int, list[int]] = {}
         for line in counts.read_text().splitlines():
