@@ -9,6 +9,7 @@ from typing import Protocol
 
 from onnxforge.errors import OnnxForgeError, PassError
 from onnxforge.ir import Model, Node, Value
+from onnxforge.ir.model import gc_paused
 from onnxforge.passes import Pass
 from onnxforge.report import Report, Step, Tally
 from onnxforge.targets import Target
@@ -68,13 +69,14 @@ class PassManager:
         model.provenance = self.provenance
         model.nbytes_before = model.nbytes
         try:
-            for number in range(1, self.max_rounds + 1):
-                model.infer_anew()
-                steps = [self._step(leaf, model, number) for leaf in leaves]
-                report.steps += steps
-                report.settled = not any(step.changes for step in steps)
-                if report.settled:
-                    break
+            with gc_paused():
+                for number in range(1, self.max_rounds + 1):
+                    model.infer_anew()
+                    steps = [self._step(leaf, model, number) for leaf in leaves]
+                    report.steps += steps
+                    report.settled = not any(step.changes for step in steps)
+                    if report.settled:
+                        break
         finally:
             model.checker = None
             model.admits = None

@@ -102,7 +102,7 @@ class Model:
     @cached_property
     def _views(self) -> tuple[Graph, list[Graph]]:
         validity.check_model(self.proto)
-        with _gc_paused():
+        with gc_paused():
             functions = [Graph(self, function) for function in self.proto.functions]
             graph = Graph(self, self.proto.graph)
         validity.check_calls(graph, functions)
@@ -354,8 +354,8 @@ def _essence(function: FunctionProto) -> FunctionProto:
 
 
 @contextmanager
-def _gc_paused() -> Iterator[None]:
-    """Views are many small objects that refer to each other and stay: nothing to collect yet."""
+def gc_paused() -> Iterator[None]:
+    """Leave garbage for later: views are many small objects that refer to each other and stay."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
