@@ -50,6 +50,8 @@ class Call:
     inputs: tuple[Operand, ...]
     attributes: Mapping[str, Any]
     outputs: int
+    makers: tuple[frozenset[str] | None, ...] = ()
+    """For each input the operators that may make it, "" being none; None if any may."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -103,7 +105,8 @@ class Recorder:
         def record(
             *inputs: Operand, domain: str = "", outputs: int = 1, **attributes: Any
         ) -> Output | tuple[Output, ...]:
-            call = Call(op_type, domain, inputs, attributes, outputs)
+            makers = tuple(map(_makers, inputs))
+            call = Call(op_type, domain, inputs, attributes, outputs, makers)
             self.calls.append(call)
             results = tuple(Output(call, index) for index in range(outputs))
             return results[0] if outputs == 1 else results
@@ -136,7 +139,7 @@ class Pattern:
 
         Unless *shared*, the values inside a match must not be read outside of it.
         """
-        if node.op_type != self.root.op_type or node.domain != self.root.domain:
+        if not _orders(self.root, node):
             return None
         for bound in _match_call(self.root, node, {}):
             for complete in _match_rest(self.outputs, bound):
@@ -321,20 +324,53 @@ def _depth(operand: Operand) -> int:
     return 0
 
 
-def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
+def _makers(operand: Operand) -> frozenset[str] | None:
+    """The operators that may make what *operand* stands for, as in `Call.makers`."""
+    if isinstance(operand, Output):
+        return frozenset({operand.call.op_type})
+    if isinstance(operand, Alternatives):
+        options = [_makers(option) for option in operand.options]
+        known = [option for option in options if option is not None]
+        return frozenset().union(*known) if len(known) == len(options) else None
+    if isinstance(operand, Variable) and not operand.constant:
+        return None
+    return frozenset({""}) if operand is None else frozenset({"", "Constant"})
+
+
+def _orders(call: Call, node: Node) -> list[tuple[Value | None, ...]]:
+    """The orders in which a node's inputs could be those of *call*, as far as their makers tell.
+
+    That rules out most nodes, and costs least to ask.
+    """
     if node.op_type != call.op_type or node.domain != call.domain:
-        return
+        return []
+    count = len(call.inputs)
+    inputs = node.inputs[:count]
+    if len(inputs) < count:
+        inputs += (None,) * (count - len(inputs))
+    orders = [inputs] if _is_plausible(call, inputs) else []
+    if count == 2 and operators.lookup(node.op_type, node.domain).commutative:
+        turned = inputs[::-1]
+        if _is_plausible(call, turned):
+            orders.append(turned)
+    return orders
+
+
+def _is_plausible(call: Call, values: tuple[Value | None, ...]) -> bool:
+    for makers, value in zip(call.makers, values, strict=True):
+        if makers is not None:
+            producer = value.producer if value is not None else None
+            if ("" if producer is None else producer.op_type) not in makers:
+                return False
+    return True
+
+
+def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
     if call in bound:
         if bound[call] is node:
             yield bound
         return
-    given = node.inputs[: len(call.inputs)]
-    inputs = given + (None,) * (len(call.inputs) - len(given))
-    orders = [inputs]
-    if len(inputs) == 2 and operators.lookup(node.op_type, node.domain).commutative:
-        orders.append(inputs[::-1])
-    # Most nodes are ruled out by what computes their inputs, which costs least to ask.
-    orders = [order for order in orders if all(map(_is_plausible, call.inputs, order))]
+    orders = _orders(call, node)
     if not orders:
         return
     if any(v is not None for v in node.inputs[len(call.inputs) :]) or node.has_references:
@@ -348,18 +384,6 @@ def _match_call(call: Call, node: Node, bound: _Bound) -> Iterator[_Bound]:
             return
     for order in orders:
         yield from _match_inputs(call.inputs, order, node, {**bound, call: node})
-
-
-def _is_plausible(operand: Operand, value: Value | None) -> bool:
-    """Whether an operand could be a value, as far as its producer tells."""
-    if isinstance(operand, Variable):
-        return True
-    if isinstance(operand, Output):
-        producer = value.producer if value is not None else None
-        return producer is not None and producer.op_type == operand.call.op_type
-    if isinstance(operand, Alternatives):
-        return any(_is_plausible(option, value) for option in operand.options)
-    return value is None if operand is None else value is not None and value.is_constant
 
 
 def _has_attribute(node: Node, name: str, expected: Any) -> bool:
