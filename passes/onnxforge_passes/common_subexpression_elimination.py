@@ -7,8 +7,6 @@ from onnx import AttributeProto
 from onnxforge import Graph, Model, Node, Pass, Value
 from onnxforge.ir import operators
 
-_Known = dict[Hashable, Node]
-
 
 class CommonSubexpressionElimination(Pass):
     """Compute once what is computed several times.
@@ -28,8 +26,36 @@ class CommonSubexpressionElimination(Pass):
         return sum(_merge(graph, [], nested=True) for graph in (*model.functions, model.graph))
 
 
+class _Known:
+    """The nodes met so far, by what they call and read, and where that is not enough by the rest."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Hashable, Node | dict[Hashable, Node]] = {}
+
+    def find(self, node: Node) -> Node | None:
+        """The node that computes the same, if it is still there."""
+        group = self._groups.get(_reads(node))
+        if group is None:
+            return None
+        twin = self._told_apart(group, node).get(_rest(node))
+        return twin if twin is not None and twin.graph is not None else None
+
+    def add(self, node: Node) -> None:
+        """Remember a node that is like none here."""
+        group = self._groups.setdefault(_reads(node), node)
+        if group is not node:
+            self._told_apart(group, node)[_rest(node)] = node
+
+    def _told_apart(self, group: Node | dict[Hashable, Node], node: Node) -> dict[Hashable, Node]:
+        if isinstance(group, Node):
+            # Most nodes are the only ones that read what they do: there is nothing to compare.
+            group = {_rest(group): group} if group.graph is not None else {}
+            self._groups[_reads(node)] = group
+        return group
+
+
 def _merge(graph: Graph, around: list[_Known], *, nested: bool = False) -> int:
-    here: _Known = {}
+    here = _Known()
     scopes = [here, *around]
     changes = 0
     for node in graph:
@@ -39,10 +65,9 @@ def _merge(graph: Graph, around: list[_Known], *, nested: bool = False) -> int:
             continue
         if node.op_type == "DequantizeLinear" or not _is_mergeable(node):
             continue
-        key = _key(node)
-        twin = next((known[key] for known in scopes if key in known), None)
-        if twin is None or twin.graph is None:
-            here[key] = node
+        twin = next((found for known in scopes if (found := known.find(node)) is not None), None)
+        if twin is None:
+            here.add(node)
             continue
         for old, new in zip(node.outputs, twin.outputs, strict=True):
             changes += old.is_used and graph.replace(old, new)
@@ -54,11 +79,16 @@ def _is_mergeable(node: Node) -> bool:
     return known.deterministic and not known.effects and bool(node.outputs)
 
 
-def _key(node: Node) -> Hashable:
-    """Equal for nodes that compute the same."""
+def _reads(node: Node) -> Hashable:
+    """What a node calls, and what on."""
     inputs: tuple[Value | None, ...] | frozenset[Value | None] = node.inputs
     if len(inputs) == 2 and operators.lookup(node.op_type, node.domain).commutative:
         inputs = frozenset(inputs)
+    return node.domain, node.op_type, inputs
+
+
+def _rest(node: Node) -> Hashable:
+    """Equal for nodes that compute the same if they call and read the same."""
     defaults = operators.attribute_defaults(node.op_type, node.domain, node.version)
     attributes = []
     for attribute in node.proto.attribute:
@@ -66,8 +96,7 @@ def _key(node: Node) -> Hashable:
         if name not in defaults or operators.python_value(attribute) != defaults[name]:
             attributes.append(_bytes(attribute))
     present = tuple(bool(output.name) for output in node.outputs)
-    operator = (node.domain, node.op_type, node.proto.overload)
-    return operator, inputs, tuple(sorted(attributes)), present
+    return node.proto.overload, tuple(sorted(attributes)), present
 
 
 def _bytes(attribute: AttributeProto) -> bytes:
