@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxforge import Const, Decline, Match, RewritePass, Value
 
-from .weights import along_outputs, channels, require_own, rounded, scale_and_shift
+from .weights import along_outputs, channels, require_own, rounded, scale_and_shift, scaled
 
 
 class ConvArithmeticFusion(RewritePass):
@@ -46,7 +46,7 @@ class ConvArithmeticFusion(RewritePass):
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The convolution with its new weights and bias."""
         conv, arithmetic = match.nodes
-        W_, dtype = W.numpy(np.float64), W.numpy().dtype
+        W_ = W.numpy()
         count = channels(conv, W_)
         k, shift = scale_and_shift(arithmetic, conv.output, W_.ndim, 1, count)
         if not np.isfinite(k).all():
@@ -57,9 +57,9 @@ class ConvArithmeticFusion(RewritePass):
         weights: Any = W
         if not (k == 1).all():
             require_own(match, W)
-            weights = rounded(W_ * along_outputs(k, conv, W_), dtype)
+            weights = scaled(W_, along_outputs(k, conv, W_))
         convolve = getattr(op, conv.op_type)
-        return convolve(x, weights, rounded(shift, dtype) if has_bias else None, like=conv)
+        return convolve(x, weights, rounded(shift, W_.dtype) if has_bias else None, like=conv)
 
 
 def _conv(op: Any, x: Value, W: Const, B: Const | None) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxforge import Const, Match, RewritePass, Value
 
-from .weights import along_outputs, channels, rounded, scale_and_shift
+from .weights import along_outputs, channels, rounded, scale_and_shift, scaled
 
 
 class ConvBatchNormFusion(RewritePass):
@@ -38,12 +38,11 @@ class ConvBatchNormFusion(RewritePass):
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The convolution with its new weights and bias."""
         conv, norm = match.nodes
-        W_ = W.numpy(np.float64)
+        W_ = W.numpy()
         count = channels(conv, W_)
         B_ = B.numpy(np.float64) if B is not None else np.zeros(count)
         k, shift = scale_and_shift(norm, conv.output, W_.ndim, 1, count)
         with np.errstate(all="ignore"):  # `rounded` looks at what came of it
-            weights, shift = W_ * along_outputs(k, conv, W_), shift + k * B_
-        dtype = W.numpy().dtype
-        convolve = getattr(op, conv.op_type)
-        return convolve(x, rounded(weights, dtype), rounded(shift, dtype), like=conv)
+            shift = shift + k * B_
+        weights = scaled(W_, along_outputs(k, conv, W_))
+        return getattr(op, conv.op_type)(x, weights, rounded(shift, W_.dtype), like=conv)

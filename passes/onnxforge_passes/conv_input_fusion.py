@@ -13,6 +13,7 @@ from .weights import (
     require_own,
     rounded,
     scale_and_shift,
+    scaled,
 )
 
 
@@ -67,7 +68,7 @@ class ConvInputFusion(RewritePass):
         if x.producer is not None and x.producer.op_type in ("Mul", "Div"):
             raise Decline("it may be part of an activation or normalization, which would be lost")
         require_own(match, W)
-        W_, dtype = W.numpy(np.float64), W.numpy().dtype
+        W_ = W.numpy()
         count = W_.shape[1] * conv.attribute("group") if conv.op_type == "Conv" else len(W_)
         k, shift = scale_and_shift(scaling, x, W_.ndim, 1, count)
         if x.shape is None or len(x.shape) != W_.ndim or x.shape[1] != count:
@@ -80,13 +81,13 @@ class ConvInputFusion(RewritePass):
                 raise Decline("the padding would be shifted, too")
             # W is [outputs, inputs / groups, kernel]: each group of outputs sees its own inputs.
             total = (W_ * along_inputs(shift, conv, W_)).reshape(len(W_), -1).sum(axis=1)
-            new = rounded(total + (B.numpy(np.float64) if B is not None else 0), dtype)
+            new = rounded(total + (B.numpy(np.float64) if B is not None else 0), W_.dtype)
         if c is not None:
             require_broadcasting(*shifting)
             factor = next(v for v in scaling.inputs if v is not x and v is not None)
             x = getattr(op, shifting[0].op_type)(x, _unscaled(c, factor, scaling), like=shifting[0])
         convolve = getattr(op, conv.op_type)
-        return convolve(x, rounded(W_ * along_inputs(k, conv, W_), dtype), new, like=conv)
+        return convolve(x, scaled(W_, along_inputs(k, conv, W_)), new, like=conv)
 
 
 def _scaled(op: Any, x: Value, k: Const) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from onnxforge import Const, Decline, Match, Node, RewritePass, Value
 
-from .weights import FLOATS, Array, require_own, rounded, scale_and_shift
+from .weights import FLOATS, Array, require_own, rounded, scale_and_shift, scaled
 
 
 class GemmArithmeticFusion(RewritePass):
@@ -79,7 +79,7 @@ class GemmArithmeticFusion(RewritePass):
             require_own(match, W)
             if not np.isfinite(k).all():
                 raise Decline("the constant has infinities, zeros to divide by, or no numbers")
-            weights = rounded(W_.astype(np.float64) * (k[:, None] if turned else k), W_.dtype)
+            weights = scaled(W_, k[:, None] if turned else k)
         if product.op_type == "Gemm":
             beta = product.attribute("beta")
             total = _bias(B, beta * k, shift, W_.dtype)

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxforge import Const, Decline, Match, RewritePass, Value
 
-from .weights import FLOATS, require_own, rounded, scale_and_shift
+from .weights import FLOATS, require_own, rounded, scale_and_shift, scaled
 
 # What a normalization or an activation that is spelt out is scaled after.
 _PARTS = frozenset({"Cast", "Div", "Mul"})
@@ -74,10 +74,10 @@ class GemmInputFusion(RewritePass):
             raise Decline("the input is not known to have the columns it is scaled to")
         if not np.isfinite(k).all():
             raise Decline("the constant has infinities, zeros to divide by, or no numbers")
-        dtype, W_ = W_.dtype, W_.astype(np.float64)
+        dtype = W_.dtype
+        weights = scaled(W_, k if turned else k[:, None])
         with np.errstate(all="ignore"):  # `rounded` looks at what came of it
-            weights = rounded(W_ * (k if turned else k[:, None]), dtype)
-            shift = c @ (W_.T if turned else W_)
+            shift = c @ (W_.T if turned else W_).astype(np.float64)
         if not is_gemm:
             y = op.MatMul(x, weights, like=product)
             return op.Add(y, rounded(shift, dtype)) if shift.any() else y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,46 @@ Array = npt.NDArray[Any]
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 
 
+# What is worked on at a time stays in the processor's cache.
+_BLOCK = 1 << 15
+
+
 def rounded(exact: Array, dtype: np.dtype[Any]) -> Array:
     """The nearest weights of *dtype*.
 
     Raises `Decline` if they are infinite, no numbers, or vanish.
     """
+    return _rounded([exact.reshape(-1)], dtype, exact.size).reshape(exact.shape)
+
+
+def scaled(W: Array, factor: Array) -> Array:
+    """The weights times a *factor* that broadcasts to them, computed and rounded as above."""
+    rows = max(1, _BLOCK * len(W) // max(1, W.size))
+    factor = np.broadcast_to(factor, W.shape)
     with np.errstate(all="ignore"):
-        weights = exact.astype(dtype)
-        error = np.abs(weights - exact).max(initial=0)
+        products = (
+            (W[start : start + rows].astype(np.float64) * factor[start : start + rows]).reshape(-1)
+            for start in range(0, len(W), rows)
+        )
+        return _rounded(products, W.dtype, W.size).reshape(W.shape)
+
+
+def _rounded(parts: Iterable[Array], dtype: np.dtype[Any], size: int) -> Array:
+    """One-dimensional arrays one after the other, of *size* elements in all."""
+    weights = np.empty(size, dtype)
+    error = largest = np.float64(0)
+    end = 0
+    with np.errstate(all="ignore"):
+        for part in parts:
+            for start in range(0, part.size, _BLOCK):
+                exact = part[start : start + _BLOCK]
+                new = weights[end : end + exact.size]
+                new[...] = exact
+                error = np.maximum(error, np.abs(new - exact).max())
+                largest = np.maximum(largest, np.abs(exact).max())
+                end += exact.size
     # The coarsest type, bfloat16, rounds by half of this; NaN compares as False.
-    if not error <= 2**-8 * np.abs(exact).max(initial=0):
+    if not error <= 2**-8 * largest:
         raise Decline(f"the fused weights are out of the range of {dtype}")
     return weights
 
