@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
 
 from onnx import TensorProto
@@ -24,7 +25,13 @@ def sample(tensor: TensorProto, folder: Path | str | None = None) -> bytes:
     """
     length = _length(source := _source(tensor, folder))
     starts = (0, length // 2, max(0, length - _SAMPLE))
-    return b"".join(_read(source, start, _SAMPLE) for start in starts)
+    if isinstance(source, bytes):
+        return b"".join(source[start : start + _SAMPLE] for start in starts)
+    with Path(source.path).open("rb", buffering=0) as file:
+        sizes = [min(_SAMPLE, length - start) for start in starts]
+        return b"".join(
+            _read(file, source, start, size) for start, size in zip(starts, sizes, strict=True)
+        )
 
 
 def digest(tensor: TensorProto, folder: Path | str | None = None) -> bytes:
@@ -56,24 +63,24 @@ def _length(source: bytes | Span) -> int:
     return source.length if isinstance(source, Span) else len(source)
 
 
-def _read(source: bytes | Span, start: int, size: int) -> bytes:
-    if isinstance(source, bytes):
-        return source[start : start + size]
-    part = Span(source.path, source.offset + start, min(size, source.length - start))
-    return b"".join(_windows(part))
-
-
 def _windows(source: bytes | Span) -> Iterator[bytes]:
     """The data, piece by piece: read and not mapped, so that nothing of it stays in memory."""
     if isinstance(source, bytes):
         yield source
         return
     with Path(source.path).open("rb", buffering=0) as file:
-        offset, end = source.offset, source.offset + source.length
-        file.seek(offset)
-        while offset < end:
-            window = file.read(min(WINDOW, end - offset))
-            if not window:
-                raise ExternalDataError(f"{source.path}: ends {end - offset} bytes too early")
-            yield window
-            offset += len(window)
+        for start in range(0, source.length, WINDOW):
+            yield _read(file, source, start, min(WINDOW, source.length - start))
+
+
+def _read(file: RawIOBase, source: Span, start: int, size: int) -> bytes:
+    """So many bytes of a span, of whose file *file* is."""
+    file.seek(source.offset + start)
+    data = b""
+    while len(data) < size:
+        piece = file.read(size - len(data))
+        if not piece:
+            missing = source.length - start - len(data)
+            raise ExternalDataError(f"{source.path}: ends {missing} bytes too early")
+        data = data + piece if data else piece
+    return data
