@@ -34,12 +34,12 @@ class ParallelMatmulMerging(Pass):
 
     def run(self, graph: Graph) -> int:
         """Merge them; return how many products there are for it."""
-        groups: dict[tuple[Any, ...], list[_Product]] = {}
+        groups: dict[tuple[Any, ...], list[Node]] = {}
         for node in graph.calls("Gemm", "MatMul"):
             if (found := _product(node)) is not None:
                 key = (found.x, node.op_type, found.is_turned, found.W.dtype)
-                groups.setdefault(key, []).append(found)
-        return sum(_merge(graph, group) for group in groups.values() if len(group) > 1)
+                groups.setdefault(key, []).append(node)
+        return sum(_merge(graph, nodes) for nodes in groups.values() if len(nodes) > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,11 @@ def _is_own(constant: Value, node: Node, rank: int) -> bool:
     )
 
 
-def _merge(graph: Graph, group: list[_Product]) -> bool:
+def _merge(graph: Graph, nodes: list[Node]) -> bool:
+    # Asked anew: what they multiply may be a part of a Split that was made a moment ago.
+    group = [found for node in nodes if (found := _product(node)) is not None]
+    if len(group) < len(nodes):
+        return False
     first, x = group[0], group[0].x
     if not x.rank:
         graph.decline("the rank of what is multiplied is unknown")

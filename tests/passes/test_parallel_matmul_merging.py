@@ -230,3 +230,27 @@ def test_gemms_of_something_else_stay(attribute: str) -> None:
         }}
         """,
     )
+
+
+def test_products_of_what_is_a_product_itself() -> None:
+    weights = ", ".join(f"float[4,4] {name}" for name in ("V1", "V2", "V3", "W1", "W2", "W3"))
+    check(
+        ParallelMatmulMerging(),
+        before=f"""
+        g (float[2,5,4] x) => (float[2,5,4] a, float[2,5,4] b, float[2,5,4] c, float[2,5,4] k,
+                               float[2,5,4] v) <{weights}> {{
+            q = MatMul(x, W1)
+            k = MatMul(x, W2)
+            v = MatMul(x, W3)
+            a = MatMul(q, V1)
+            b = MatMul(q, V2)
+            c = MatMul(q, V3)
+        }}
+        """,
+        after="""
+        t1 = MatMul(x, *)
+        q, k, v = Split<axis=2>(t1, *)
+        t2 = MatMul(q, *)
+        a, b, c = Split<axis=2>(t2, *)
+        """,
+    )
