@@ -81,7 +81,9 @@ def _weights(product: Node) -> list[Value]:
 
 def _is_private(value: Value, graph: Graph) -> bool:
     readers = list(value.consumers)
-    return len(readers) == 1 and not value.is_output and readers[0].graph is graph
+    if len(readers) != 1 or value.is_output or readers[0].graph is not graph:
+        return False
+    return readers[0].inputs.count(value) == 1  # twice, and it would be scaled twice
 
 
 def _chain(graph: Graph, value: Value | None) -> list[Value] | None:
@@ -97,6 +99,9 @@ def _chain(graph: Graph, value: Value | None) -> list[Value] | None:
             return None
         found.append(value)
         if node.op_type in ("Gemm", "MatMul"):
+            W = node.inputs[1]
+            if W is None or W.rank is None or W.rank < 2:
+                return None  # a vector has no columns
             return found if all(_is_own(each, node) for each in node.inputs[1:]) else None
         if "Add" in passed or (node.op_type == "Split" and "Split" in passed):
             return None

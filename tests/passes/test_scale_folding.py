@@ -214,3 +214,30 @@ def test_one_bias_for_all_columns_is_not_scaled_for_some() -> None:
         """,
         declined="one number for each column",
     )
+
+
+def test_what_is_multiplied_by_itself_is_scaled_twice() -> None:
+    check(
+        ScaleFolding(),
+        before="""
+        g (float[4,4] x) => (float[4,4] o) <float[4,4] W, float k = {0.5}> {
+            q = MatMul(x, W)
+            s = MatMul(q, q)
+            o = Mul(s, k)
+        }
+        """,
+    )
+
+
+def test_a_vector_has_no_columns() -> None:
+    check(
+        ScaleFolding(),
+        before="""
+        g (float[2,6,4] x) => (float[2,3] o, float[2,3] rest)
+        <float[4] w, float k = {0.5}, int64[2] sizes = {3,3}> {
+            q = MatMul(x, w)
+            part, rest = Split <axis = 1> (q, sizes)
+            o = Mul(part, k)
+        }
+        """,
+    )
