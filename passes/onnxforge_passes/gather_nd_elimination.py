@@ -83,6 +83,8 @@ def axes_walked(indices: Value, sizes: Shape, depth: int) -> list[int] | None:
 def _columns(indices: Value, depth: int) -> Sequence[Value | Array] | None:
     """The indices of each dimension, of the shape of the grid and a last dimension of 1."""
     maker = indices.producer
+    if not depth:
+        return None
     if indices.is_constant:
         assert indices.shape is not None
         sizes = [size for size in indices.shape if isinstance(size, int)]

@@ -282,3 +282,14 @@ def test_an_assignment_to_all_of_a_tensor_is_what_is_assigned() -> None:
 def test_an_assignment_to_other_places_stays(order: str) -> None:
     text = ASSIGNMENT.format(**ALL_OF_IT | {"order": order})
     assert PassManager([NoopElimination()]).run(Model(model(text))).changes == 0
+
+
+def test_a_scatter_by_indices_of_no_dimension_stays() -> None:
+    check(
+        NoopElimination(),
+        before="""
+        g (float[2] x, float[1,2] u) => (float[2] y) <int64[1,0] i> {
+            y = ScatterND(x, i, u)
+        }
+        """,
+    )
