@@ -86,6 +86,8 @@ class Attention(Fusion):
         if nodes["Softmax"].attribute("axis") not in (-1, 3) or q.rank != 4:
             raise Decline("the weights of a row are not normalized together")
         scale = prod(map(_number, (q_times, k_times, times))) / (_number(q_by) * _number(by))
+        if not scale > 0:
+            raise Decline("operators scale by the square of a root, and so by no negative number")
         k = _untransposed(op, kt)
         count, size = _fit(q, k, v)
         return self.fused(op, Heads(q, k, v, count, size, mask, scale, "IsNaN" in nodes))

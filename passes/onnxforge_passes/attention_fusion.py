@@ -15,7 +15,8 @@ class AttentionFusion(Attention):
 
         softmax(scale * q @ k.T + mask) @ v
 
-    `AttentionLayoutFusion` then lets it take the heads apart itself.
+    `AttentionLayoutFusion` then lets it take the heads apart itself.  ONNX Runtime's operator takes
+    no batch and no sequence that is empty.
     """
 
     def fused(self, op: Any, heads: Heads) -> Any:

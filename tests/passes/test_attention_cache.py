@@ -76,3 +76,10 @@ def test_onnx_runtimes_own_operator_appends_rows() -> None:
 def test_heads_that_no_transpose_takes_apart_stay() -> None:
     text = own("Reshape(kr, other)").replace("apart =", "other = {0, 2, -1, 4}, int64[4] apart =")
     check(AttentionCacheInjection(), before=text, declined="Transposes")
+
+
+def test_what_attends_to_earlier_rows_alone_stays() -> None:
+    text = graph().replace("Attention (", "Attention <is_causal = 1> (")
+    check(AttentionCacheFusion(), before=text, declined="later", opset=23)
+    text = own().replace("num_heads = 2", "num_heads = 2, unidirectional = 1")
+    check(AttentionCacheInjection(), before=text, declined="later")

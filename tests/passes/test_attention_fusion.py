@@ -135,3 +135,21 @@ def test_a_causal_attention_stays_one() -> None:
     assert node.attribute("is_causal") == 1
     assert node.attribute("softcap") == 2.0
     assert node.attribute("q_num_heads") == 2
+
+
+def test_a_negative_scale_is_none_for_the_operator() -> None:
+    check(
+        AttentionFusion(),
+        before="""
+        g (float[B,2,S,4] q, float[B,2,L,4] k, float[B,2,L,6] v) => (float[B,2,S,6] y)
+        <float c = {-0.5}> {
+            kt = Transpose <perm = [0, 1, 3, 2]> (k)
+            s = MatMul(q, kt)
+            m = Mul(s, c)
+            p = Softmax <axis = -1> (m)
+            y = MatMul(p, v)
+        }
+        """,
+        declined="negative",
+        opset=23,
+    )
