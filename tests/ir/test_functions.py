@@ -274,3 +274,24 @@ def test_once_passes_define_a_function_too_its_calls_tell_nothing() -> None:
     assert isinstance(inner.proto, FunctionProto)
     assert subject.define(FunctionProto.FromString(inner.proto.SerializeToString()))
     assert inside(subject, 0, "y") == (None, None)
+
+
+def test_what_a_call_that_is_gone_passed_is_not_known() -> None:
+    subject, _ = opened("""
+    <ir_version: 9, opset_import: ["" : 17, "my" : 1]>
+    g (float[N] x, int64[K] s) => (float[M] y) {
+        a = my.Once(x)
+        b = Reshape(x, s)
+        c = Relu(b)
+        y = my.Twice(c)
+    }
+    <domain: "my", opset_import: ["" : 17]>
+    Once(z) => (t) { t = Neg(z) }
+    <domain: "my", opset_import: ["" : 17]>
+    Twice(z) => (t) { t = Add(z, z) }
+    """)
+    once, twice = subject.functions
+    assert once.values["t"].rank == 1
+    assert subject.graph.replace(subject.graph.values["y"], subject.graph.values["a"])
+    assert len(subject.graph) == 1
+    assert twice.values["t"].shape is None
