@@ -89,9 +89,9 @@ def _is_looked_for(operand: Value, other: Value) -> bool:
     Such are the scale and bias of a normalization spelled out, which follow its division or each
     other.
     """
-    if not operand.is_constant or operand.shape == () or other.producer is None:
+    if other.producer is None or other.producer.op_type not in ("Div", "Mul"):
         return False
-    return other.producer.op_type in ("Div", "Mul")
+    return operand.is_constant and operand.shape != ()
 
 
 def _is_alike(node: Node, source: Value) -> bool:

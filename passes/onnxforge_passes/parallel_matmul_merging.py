@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,11 @@ class ParallelMatmulMerging(Pass):
 
     def run(self, graph: Graph) -> int:
         """Merge them; return how many products there are for it."""
+        nodes = list(graph.calls("Gemm", "MatMul"))
+        readers = Counter(node.input(0) for node in nodes)
         groups: dict[tuple[Any, ...], list[Node]] = {}
-        for node in graph.calls("Gemm", "MatMul"):
-            if (found := _product(node)) is not None:
+        for node in nodes:
+            if readers[node.input(0)] > 1 and (found := _product(node)) is not None:
                 key = (found.x, node.op_type, found.is_turned, found.W.dtype)
                 groups.setdefault(key, []).append(node)
         return sum(_merge(graph, nodes) for nodes in groups.values() if len(nodes) > 1)

@@ -91,7 +91,7 @@ class _Region:
 
     def rewrite(self) -> bool:
         """Move the nodes that are better moved; whether there were any."""
-        moved = self._moved()
+        moved = self._moved() if self.nodes else {}
         if not moved:
             return False
         op = Builder(self.graph)

@@ -99,7 +99,7 @@ def _moved(constant: Value, perm: Perm) -> npt.NDArray[Any] | None:
     if array.size > _MAX_COPIED and len(constant.consumers) > 1:
         return None
     array = array.reshape((1,) * (len(perm) - array.ndim) + array.shape)
-    return np.ascontiguousarray(array.transpose(inverse(perm)))
+    return array.transpose(inverse(perm))
 
 
 def _concat(node: Node, perm: Perm) -> Transposed | None:

@@ -36,7 +36,8 @@ def uniform(value: Value | None) -> Any:
         node = value.producer
         if value.is_constant:
             tensor = value.tensor
-            number = None if tensor is not None and 0 in tensor.dims else _of_array(value.numpy())
+            array = value.numpy() if tensor is None else to_array(tensor, value.graph.model.folder)
+            number = _of_array(array)
         elif node is None or node.domain or node.has_references:
             return None
         elif node.op_type == "ConstantOfShape":
