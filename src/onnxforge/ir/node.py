@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from onnx import AttributeProto, NodeProto
@@ -14,6 +15,8 @@ from onnxforge.ir.operators import Operator, python_value
 if TYPE_CHECKING:
     from onnxforge.ir.graph import Graph
     from onnxforge.ir.value import Value
+
+_reference = attrgetter("ref_attr_name")
 
 
 class Attributes(Mapping[str, Any]):
@@ -113,7 +116,7 @@ class Node:
     @property
     def has_references(self) -> bool:
         """Whether an attribute is left for the caller of the enclosing function to set."""
-        return any(attribute.ref_attr_name for attribute in self.proto.attribute)
+        return any(map(_reference, self.proto.attribute))
 
     def input(self, index: int) -> Value | None:
         """An input; None if it is left out."""

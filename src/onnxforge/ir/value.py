@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from onnxforge.ir.graph import Graph
-    from onnxforge.ir.inference import Known
+    from onnxforge.ir.known import Known
     from onnxforge.ir.node import Node
     from onnxforge.shapes import DimLike, ShapeValue
 

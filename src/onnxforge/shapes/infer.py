@@ -7,7 +7,7 @@ names for sizes it does not know ("unk__0"); they say nothing and come back as u
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -53,7 +53,7 @@ class Inferred:
 
     `graph` holds the inputs, initializers, intermediate values and outputs of the main graph,
     `subgraphs` the same for the nested ones.  Names of unknown type are absent.  Bodies of
-    functions are not included: their types depend on the call.
+    functions are not included: their types depend on the call.  Equal types may be one object.
     """
 
     graph: Types = field(default_factory=dict)
@@ -75,7 +75,7 @@ def infer_model(proto: ModelProto, folder: Path | None = None) -> Inferred:
     except Exception:  # noqa: BLE001 - ONNX raises more kinds than it documents
         answer = skeleton
     inferred = Inferred()
-    _collect(answer.graph, (), inferred, symbols)
+    _collect(answer.graph, (), inferred, symbols, {})
     _complete(skeleton.graph, inferred, versions, skeleton.ir_version)
     return inferred
 
@@ -279,23 +279,36 @@ def _numpy_dtype(data_type: int) -> Any:
 # --- the answer -----------------------------------------------------------------------------
 
 
-def _collect(graph: GraphProto, path: GraphPath, into: Inferred, symbols: Container[str]) -> None:
+def _collect(
+    graph: GraphProto,
+    path: GraphPath,
+    into: Inferred,
+    symbols: Container[str],
+    seen: dict[Hashable, TypeProto],
+) -> None:
     types: Types = {}
     for tensor in graph.initializer:
-        holder = GraphProto()
-        _declare(holder, tensor.name, tensor.data_type, tensor.dims)
-        types[tensor.name] = holder.input[0].type
+        is_like = (tensor.data_type, *tensor.dims)
+        if (type := seen.get(is_like)) is None:
+            holder = GraphProto()
+            _declare(holder, tensor.name, tensor.data_type, tensor.dims)
+            type = seen[is_like] = holder.input[0].type
+        types[tensor.name] = type
     for values in (graph.input, graph.value_info, graph.output):
         for value in values:
             if value.type.WhichOneof("value"):
-                types[value.name] = _cleaned(value.type, symbols)
+                # Layers have the same types, each of which need be looked at but once.
+                key = value.type.SerializeToString()
+                if (known := seen.get(key)) is None:
+                    known = seen[key] = _cleaned(value.type, symbols)
+                types[value.name] = known
     if path:
         into.subgraphs[path] = types
     else:
         into.graph.update(types)
     for index, node in enumerate(graph.node):
         for name, number, body in _subgraphs(node):
-            _collect(body, (*path, (index, name, number)), into, symbols)
+            _collect(body, (*path, (index, name, number)), into, symbols, seen)
 
 
 def _complete(
