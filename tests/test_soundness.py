@@ -84,6 +84,23 @@ def _is_sign(node):
     return node is not None and node.op_type == "Sign"
 
 
+def test_a_pass_without_patterns_gets_models_of_the_operators_it_says_it_looks_for():
+    drawn = []
+
+    class Counting(Pass):
+        """Note how often there is something to look at."""
+
+        operators = ("Atanh",)
+
+        def run(self, graph):
+            drawn.append(graph)
+            return 0
+
+    with pytest.warns(NeverFired):
+        assert_pass_is_sound(Counting(), examples=20)
+    assert len(drawn) >= 20
+
+
 def test_a_pass_that_breaks_the_interface_is_found_out():
     class OutputRenaming(Pass):
         """Call the first output something else."""

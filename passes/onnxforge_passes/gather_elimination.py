@@ -19,6 +19,8 @@ class GatherElimination(Pass):
     was flattened.
     """
 
+    operators = ("Gather",)
+
     def run(self, graph: Graph) -> int:
         """Replace such nodes; return how many."""
         found = (n for n in graph.calls("Gather") if not n.domain and not n.has_references)

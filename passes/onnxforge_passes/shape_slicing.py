@@ -14,6 +14,8 @@ class ShapeSlicing(Pass):
     Only where fewer operators are left than there were.
     """
 
+    operators = ("Shape",)
+
     def run(self, graph: Graph) -> int:
         """Replace such Gathers and Slices; return how many."""
         found = (n for n in graph.calls("Shape") if not n.domain and n.version >= 15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 from hypothesis import HealthCheck, given, settings
@@ -32,14 +32,14 @@ def assert_pass_is_sound(
 
     Runs on *examples* models of *strategy*, and reports the smallest it can find that goes wrong,
     with the edit at fault.  See `assert_sound_on` for what is asserted.  The default strategy is
-    `models()` with many of the operators in *prefer* and in the passes' patterns.
+    `models()` with many of the operators in *prefer*, in the passes' patterns, and in `operators`
+    of the others.
 
     Warns with `NeverFired`, a line of pytest's summary, if no model gave the passes anything to do.
     """
     passes = [each] if isinstance(each, Pass) else list(each)
-    leaves = [leaf for each in passes for leaf in each.leaves() if isinstance(leaf, RewritePass)]
-    patterns = [pattern for leaf in leaves for pattern in leaf.patterns()]
-    sought = dict.fromkeys(call.op_type for pattern in patterns for call in pattern.calls)
+    leaves = [leaf for each in passes for leaf in each.leaves()]
+    sought = dict.fromkeys(each for leaf in leaves for each in _sought(leaf))
     changes = 0
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
@@ -50,7 +50,7 @@ def assert_pass_is_sound(
 
     soundness()
     if not changes:
-        names = ", ".join(leaf.name for each in passes for leaf in each.leaves())
+        names = ", ".join(leaf.name for leaf in leaves)
         warnings.warn(
             f"{names}: nothing to do in any of {examples} models, so nothing is shown; name the "
             "operators it looks for in prefer=, or draw models that have them by strategy=",
@@ -61,6 +61,13 @@ def assert_pass_is_sound(
 
 class NeverFired(UserWarning):
     """A pass was tried on many models and changed none of them."""
+
+
+def _sought(leaf: Pass) -> Iterable[str]:
+    """The operators that a pass looks for, as far as it says."""
+    if isinstance(leaf, RewritePass):
+        return [call.op_type for pattern in leaf.patterns() for call in pattern.calls]
+    return leaf.operators
 
 
 def assert_sound_on(proto: ModelProto, passes: Sequence[Pass]) -> int:
