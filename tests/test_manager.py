@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from onnxforge import Model, Pass, PassManager, registry
+from onnxforge.errors import NotConstantError
 from onnxforge.report import Tally
 from onnxforge.testing import model
 
@@ -26,6 +29,18 @@ def test_what_an_edit_tells_of_values_after_it_is_seen_in_the_next_round():
     PassManager([Seen()]).run(subject)
     assert not any(isinstance(size, int) for size in seen[0])
     assert seen[1] == (2, 3)
+
+
+def test_an_error_of_the_library_names_the_pass_and_keeps_its_type():
+    class Reader(Pass):
+        """Read what the model does not hold."""
+
+        def run(self, graph):
+            return graph.inputs[0].numpy().size
+
+    subject = Model(model("g (float[2] x) => (float[2] y) { y = Relu(x) }"))
+    with pytest.raises(NotConstantError, match=r"pass 'reader' failed: .*'x'"):
+        PassManager([Reader()]).run(subject)
 
 
 class Runs(Pass):

@@ -59,8 +59,8 @@ class PassManager:
     def run(self, model: Model) -> Report:
         """Transform *model* in place.
 
-        Raises `PassError`, naming the pass, if one of them fails; the model is then consistent, but
-        half done.
+        Raises `PassError`, naming the pass, if one of them fails, or the `OnnxForgeError` that it
+        raised, which then names the pass as well; the model is then consistent, but half done.
         """
         leaves = [leaf for each in self.passes for leaf in each.leaves()]
         report = Report(nodes_before=_count(model), verify="edits" if self.checker else "")
@@ -109,20 +109,24 @@ class PassManager:
         edits, idle = model.idle
         if edits == model.edits and isinstance(each, Hashable) and each in idle:
             return Step(each.name, number, 0, _count(model), 0.0, idle[each])
+        if not any(map(each.concerns, model.graphs())):
+            return Step(each.name, number, 0, _count(model), 0.0)
         model.declined.clear()
         model.running = each.name
         start = time.perf_counter()
         try:
             changes = each.apply(model)
-        except OnnxForgeError:
+        except OnnxForgeError as error:
+            if each.name not in str(error):
+                error.args = (f"pass {each.name!r} failed: {error}", *error.args[1:])
             raise
         except Exception as error:
             raise PassError(
                 f"pass {each.name!r} failed: {type(error).__name__}: {error}"
             ) from error
         seconds = time.perf_counter() - start
+        declined = Counter(model.declined) if model.declined else Counter()
         tally = self.checker.take() if self.checker is not None else Tally()
-        declined = Counter(model.declined)
         return Step(each.name, number, changes, _count(model), seconds, declined, tally)
 
 
