@@ -37,7 +37,9 @@ class AttentionCacheFusion(RewritePass):
         if any(node.attribute("axis") not in (2, -2) for node in match.nodes[:2]):
             raise Decline("not rows are joined")
         if match.root.attribute("is_causal"):
-            raise Decline("which rows are later counts from the end of a cache, else from the start")
+            raise Decline(
+                "which rows are later counts from the end of a cache, else from the start"
+            )
         if any(each.rank != 4 for each in (q, past_k, k, past_v, v)):
             raise Decline("the heads are not known to be apart")
         attended, keys, values = op.Attention(

@@ -43,7 +43,9 @@ class AttentionCacheInjection(RewritePass):
         if any(node.attribute("axis") not in (2, -2) for node in match.nodes[:2]):
             raise Decline("not rows are joined")
         if match.root.attribute("unidirectional"):
-            raise Decline("which rows are later counts from the end of a cache, else from the start")
+            raise Decline(
+                "which rows are later counts from the end of a cache, else from the start"
+            )
         rows = [as_rows(op, each) if each.rank == 4 else None for each in (k, v)]
         if None in rows:
             raise Decline("the heads are not taken apart by Transposes")
