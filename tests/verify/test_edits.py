@@ -248,6 +248,25 @@ def test_edits_of_many_kinds_are_sampled_beyond_the_budget_and_counted_as_unchec
     assert tally.unchecked == {"only one kind in 10 is, after the first 5": 31}
 
 
+def test_once_the_time_is_up_only_edits_like_wrong_ones_are_checked():
+    subject = model(
+        "g (float[N,4] x, float[N,6] z) => (float[N,4] y, float[N,6] w) "
+        "{ a = Relu(x) y = Neg(a) b = Identity(z) c = Relu(b) w = Neg(c) }"
+    )
+    _, report = run(subject, rewriting("Relu", lambda _, node: node.inputs[0]), seconds=0)
+    assert report.steps[0].tally.unchecked == {"checking the edits before took 0 seconds": 2}
+    assert "Relu" not in ops(subject)
+    subject = model(
+        "g (float[N,4] x, float[N,4] z) => (float[N,4] y, float[N,4] w, float[N,4] v) "
+        "{ a = Relu(x) y = Neg(a) c = Relu(z) w = Neg(c) v = Identity(y) }"
+    )
+    wrong = rewriting("Relu", lambda _, node: node.inputs[0])
+    right = rewriting("Identity", lambda _, node: node.inputs[0])
+    _, report = run(subject, wrong, right, seconds=1e-9)
+    assert len(report.refused) == 2
+    assert ops(subject).count("Relu") == 2
+
+
 @pytest.mark.parametrize(
     "second",
     [

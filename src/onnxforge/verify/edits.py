@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ class _Kind:
     count: int = 0
     reason: str = ""
     speaks_for_others: bool = False
+    was_wrong: bool = False
 
 
 class EditChecker:
@@ -42,16 +44,24 @@ class EditChecker:
     To bound the cost, of edits by one pass that differ in names and weights alone the first is
     checked, and one in *every* after that.  So are the first *budget* kinds of edits of a pass, and
     one in *every* further ones.  Regions have up to *limit* nodes and read up to *max_bytes* of
-    constants.
+    constants.  Once the edits of a pass took *seconds*, only those are checked that are like one
+    that was wrong.
     """
 
     def __init__(
-        self, *, budget: int = 256, every: int = 16, limit: int = 64, max_bytes: int = 1 << 28
+        self,
+        *,
+        budget: int = 256,
+        every: int = 16,
+        limit: int = 64,
+        max_bytes: int = 1 << 28,
+        seconds: float = 30.0,
     ) -> None:
         self.budget = budget
         self.every = every
         self.limit = limit
         self.max_bytes = max_bytes
+        self.seconds = seconds
         self.failures: list[Failure] = []
         self._kinds: dict[tuple[str, bytes], _Kind] = {}
         self._known_wrong: dict[tuple[str, Value, bytes], dict[bytes, None]] = {}
@@ -59,6 +69,7 @@ class EditChecker:
 
     def _start_over(self) -> None:
         self._new_kinds = 0
+        self._spent = 0.0
         self._checked = 0
         self._sampled = 0
         self._unchecked: Counter[str] = Counter()
@@ -94,13 +105,21 @@ class EditChecker:
                 self._unchecked[rule] += 1
                 return True
         kind.count += 1
-        if kind.count % self.every != 1 % self.every and kind.speaks_for_others:
+        is_late = self._spent >= self.seconds and not kind.was_wrong
+        if kind.speaks_for_others and (is_late or kind.count % self.every != 1 % self.every):
             if kind.reason:
                 self._unchecked[kind.reason] += 1
             else:
                 self._sampled += 1
             return True
-        if self._check(old, pairs, kind):
+        if is_late:
+            kind.count -= 1  # in the next round there is time for it
+            self._unchecked[f"checking the edits before took {self.seconds:g} seconds"] += 1
+            return True
+        start = time.perf_counter()
+        holds = self._check(old, pairs, kind)
+        self._spent += time.perf_counter() - start
+        if holds:
             return True
         same = self._known_wrong.setdefault((running, old, alike), {})
         same[b"".join(weights(*each) for each in nearest)] = None
@@ -118,6 +137,7 @@ class EditChecker:
                 continue
             if outcome.is_wrong:
                 kind.speaks_for_others = False
+                kind.was_wrong = True
                 self._refuse(old, trial, outcome)
                 return False
             # Beyond the nearest cut edits of one kind need not be alike any more.
