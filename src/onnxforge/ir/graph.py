@@ -301,8 +301,9 @@ class Graph:
 
         True if it was done.  False, and nothing happens, if *old* is an output of the graph that
         *new* cannot be, if one of them is not there any more, if the model does not admit the node
-        that makes *new*, or if its checker finds that they differ.  *new* may be computed from *old*, which is how one inserts nodes after a
-        value: what *new* is computed by goes on reading *old*.
+        that makes *new*, or if its checker finds that they differ.  *new* may be computed from
+        *old*, which is how one inserts nodes after a value: what *new* is computed by goes on
+        reading *old*.
 
         A value just created takes over the old name, so nodes that read it keep their bytes and
         whatever is known of its type stays known.  Passes never delete: what becomes dead goes
