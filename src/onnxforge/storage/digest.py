@@ -24,6 +24,8 @@ def sample(tensor: TensorProto, folder: Path | str | None = None) -> bytes:
     Equal for tensors of the same type, shape and data.  Raises as `to_array` does.
     """
     length = _length(source := _source(tensor, folder))
+    if isinstance(source, bytes) and length <= 3 * _SAMPLE:
+        return source
     starts = (0, length // 2, max(0, length - _SAMPLE))
     if isinstance(source, bytes):
         return b"".join(source[start : start + _SAMPLE] for start in starts)

@@ -193,12 +193,15 @@ def _inside(tensor: TensorProto, location: str, folder: Path | str | None) -> st
         raise _unreadable(tensor, location, "that is no file name")
     if ".." in location.replace("\\", "/").split("/"):
         raise _unreadable(tensor, location, "it leads out of the model's folder")
-    root = Path(folder).resolve()
-    path = (root / location).resolve()
-    if not path.is_relative_to(root):
-        why = "it is a link out of the model's folder; put the data itself beside the model"
-        raise _unreadable(tensor, location, why)
-    return str(path)
+    # A file right in the folder is inside, unless it is a link; Paths take longer to tell.
+    root = os.path.realpath(folder)
+    path = os.path.join(root, location)  # noqa: PTH118
+    if os.path.basename(location) != location or os.path.islink(path):  # noqa: PTH114, PTH119
+        path = os.path.realpath(path)
+        if not Path(path).is_relative_to(root):
+            why = "it is a link out of the model's folder; put the data itself beside the model"
+            raise _unreadable(tensor, location, why)
+    return path
 
 
 def _unreadable(tensor: TensorProto, location: str, why: str) -> ExternalDataError:
