@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 
 from onnxforge import Builder, Value
@@ -11,7 +13,7 @@ from .axes import input_since
 
 
 def reshaped(
-    op: Builder, x: Value, after: Shape, version: int, *, nonempty: bool = False
+    op: Builder, x: Value, after: Shape, version: int, *, nonempty: Container[int] = ()
 ) -> Value | None:
     """*x* as a tensor of another shape; None if no constant says it.  *version* is the opset's.
 
@@ -20,7 +22,9 @@ def reshaped(
     """
     new: Value
     for name, fewer, more in (("Unsqueeze", x.shape, after), ("Squeeze", after, x.shape)):
-        if more is not None and fewer == tuple(size for size in more if size != 1) != more:
+        if more is None or None in more:
+            continue
+        if fewer == tuple(size for size in more if size != 1) != more:
             axes = [axis for axis, size in enumerate(more) if size == 1]
             if version < input_since(name):
                 new = getattr(op, name)(x, axes=axes)
@@ -35,12 +39,13 @@ def reshaped(
 
 
 def reshape_target(
-    before: Shape | None, after: Shape, *, nonempty: bool = False
+    before: Shape | None, after: Shape, *, nonempty: Container[int] = ()
 ) -> list[int] | None:
     """The target that reshapes *before* to *after*, whatever the symbols are; None if none does.
 
     0 copies a size, and -1 stands for what the others leave, unless one of them may be zero:
-    runtimes then fail, which a target with all sizes spelt out does not.  If *nonempty*, none is.
+    runtimes then fail, which a target with all sizes spelt out does not.  Of the result, the axes
+    in *nonempty* are not of size zero.
     """
     target: list[int] = []
     inferred: int | None = None
@@ -55,8 +60,8 @@ def reshape_target(
             target.append(-1)
         else:
             return None
-    others = _without(after, inferred) if inferred is not None else ()
-    if not all(at_least(size, 1) or (nonempty and size != 0) for size in others):
+    others = [axis for axis in range(len(after)) if axis != inferred and inferred is not None]
+    if not all(at_least(after[a], 1) or (a in nonempty and after[a] != 0) for a in others):
         return None
     return target
 
@@ -70,7 +75,3 @@ def elements(shape: Shape) -> DimLike:
         except ArithmeticError:  # too complex
             return None
     return found
-
-
-def _without(shape: Shape, axis: int) -> tuple[DimLike, ...]:
-    return (*shape[:axis], *shape[axis + 1 :])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from onnxforge import Builder, Graph, Node, Pass, Value
@@ -17,7 +18,8 @@ class ReshapeTargetFolding(Pass):
     computed the target then have nobody to read them.
 
     Beside a -1 no size may be zero, or a model that did with an empty batch no longer does.  None
-    is if the target says -1 itself, and with `nonempty` it is taken for granted that none ever is.
+    of those beside a -1 that the target says itself is, and with `nonempty` it is taken for granted
+    that none ever is.
     """
 
     nonempty: bool = False
@@ -31,7 +33,7 @@ class ReshapeTargetFolding(Pass):
         data, shape, after = node.input(0), node.input(1), node.output.shape
         if data is None or shape is None or shape.is_constant or node.has_references:
             return False
-        nonempty = self.nonempty or _has_minus_one(shape)
+        nonempty = range(len(after or ())) if self.nonempty else _not_empty(shape)
         op = Builder(graph, before=node)
         new = None if after is None else reshaped(op, data, after, node.version, nonempty=nonempty)
         if new is None:
@@ -41,5 +43,7 @@ class ReshapeTargetFolding(Pass):
         return done
 
 
-def _has_minus_one(shape: Value) -> bool:
-    return shape.contents is not None and -1 in shape.contents.elements
+def _not_empty(shape: Value) -> Container[int]:
+    """The axes that are not of size zero, or the Reshape would fail: those beside a -1."""
+    sizes = shape.contents.elements if shape.contents is not None else ()
+    return [axis for axis, size in enumerate(sizes) if size != -1] if -1 in sizes else ()
