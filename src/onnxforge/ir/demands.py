@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from onnxforge.ir.graph import Graph
     from onnxforge.ir.node import Node
 
+# So many nodes with demands are looked at in any case.
+_MIN_WALK = 16
+
 
 def minimums(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
     """The least size of each symbol that has to be more than 0, in every run that succeeds.
@@ -18,14 +21,22 @@ def minimums(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
     Those *known* are among them.  Beside a -1 in the target of a Reshape no size may be 0, nor may
     one of which 0 would say to copy what is not there; a dimension has the elements that a Gather
     takes by constant indices; and the window of a convolution fits in.
+
+    Once there is news, not much more of the graph is looked at: what is known of the rest changes
+    with it, so ask again.
     """
     found = dict(known)
-    for node in graph.calls(*_DEMANDS):
+    end: int | None = None
+    for position, node in enumerate(graph.calls(*_DEMANDS)):
+        if position == end:
+            break
         if not node.domain and node.output.is_used:
             for size, least in _DEMANDS[node.op_type](node):
                 if is_named(size):
                     for symbol, low in _symbols(size, least):
                         found[symbol] = max(low, found.get(symbol, 1))
+            if end is None and found != known:
+                end = max(2 * position, _MIN_WALK)
     return found
 
 

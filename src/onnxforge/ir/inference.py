@@ -30,12 +30,10 @@ if TYPE_CHECKING:
     from onnxforge.ir.node import Node
     from onnxforge.ir.value import Value
 
-# What is known of sizes may show that others cannot be small.
-_MAX_DEMANDS = 3
+# What is known of sizes may show that others cannot be small, again and again.
+_MAX_DEMANDS = 12
 # Larger nodes are not remembered for others like them.
 _MAX_ALIKE = 4096
-# How much more it takes ONNX to infer a node by itself than as one of a model.
-_APART = 10
 
 
 class Inference:
@@ -66,24 +64,24 @@ class Inference:
     def renew(self) -> None:
         """Forget what is vague, if there were edits since: they may tell more of values after them.
 
-        What is complete stays so, and needs no second look.
+        What is complete stays so, and needs no second look.  What ONNX found holds on; it is asked
+        again only where bodies have inputs, of which nobody else knows what comes in.
         """
         if self._types is None or self._edits == self._model.edits:
             return
         self._edits = self._model.edits
-        vague = total = 0
+        is_open = False
         for graph in self._model.graphs():
-            total += len(graph)
             for value in graph.values.values():
                 known = value.known or self._types.get(value, NOTHING)
                 if known.is_complete:
                     continue
                 if known.is_sized:
                     self._types[value] = replace(known, value=None)
-                elif value.producer is not None:
-                    vague += 1
+                elif value.producer is None and graph.outer is not None:
+                    is_open = True
                 value.known = None
-        if vague * _APART > total:
+        if is_open:
             self._types = None
 
     def inherit(self, old: Value, new: Value) -> None:
@@ -120,8 +118,11 @@ class Inference:
 
     def _begin(self) -> None:
         """Infer the model as a whole, and how small sizes can be, which tells more of it."""
+        self._types = {}
+        self._edits = self._model.edits
         types = self._infer_model()
         self._take(types)
+        symbolic = {v: type for v, type in types.items() if not self._types[v].is_fixed}
         for _ in range(_MAX_DEMANDS):
             found = minimums(self._model.graph, self._model.minimums)
             if found == self._model.minimums:
@@ -131,20 +132,20 @@ class Inference:
                 for value in graph.values.values():
                     if value.known is not None and not value.known.is_fixed:
                         value.known = None
-            self._take(types)
+            self._take(symbolic)
 
     def _take(self, types: Mapping[Value, TypeProto]) -> None:
         """Note what ONNX inferred; most of it is complete."""
-        self._edits = self._model.edits
+        assert self._types is not None
         self._alike.clear()
         # Equal types are one object.
-        found = {id(type): type for type in types.values()}
-        of = {key: self._of(type) for key, type in found.items()}
-        self._types = {value: of[id(type)] for value, type in types.items()}
-        for value, known in self._types.items():
+        distinct = {id(type): type for type in types.values()}
+        known = {key: self._of(type) for key, type in distinct.items()}
+        for value, type in types.items():
+            found = self._types[value] = known[id(type)]
             node = value.producer
-            if node is not None and known.is_complete and node.op_type != "Constant":
-                value.known = value.known or known
+            if node is not None and found.is_complete and node.op_type != "Constant":
+                value.known = value.known or found
 
     def _infer_model(self) -> dict[Value, TypeProto]:
         model = self._model

@@ -98,6 +98,8 @@ class Known(KnownInput):
 
     def completed(self, inherited: Known) -> Known:
         """What is known, and what *inherited* adds to it if the two agree."""
+        if self.is_complete and (self.value is not None or inherited.value is None):
+            return self
         type, before = self.type, inherited.type
         if type is None:
             return inherited

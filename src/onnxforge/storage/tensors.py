@@ -131,7 +131,7 @@ def dtype_of(tensor: TensorProto) -> np.dtype[Any]:
 def shape_of(tensor: TensorProto) -> tuple[int, ...]:
     """The shape of *tensor*; InvalidModelError if a dimension is negative."""
     shape = tuple(tensor.dims)
-    if any(dim < 0 for dim in shape):
+    if shape and min(shape) < 0:
         raise _mismatch(tensor, "a dimension is negative")
     return shape
 
