@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,11 @@ from .weights import FLOATS
 
 # A session holds what it computes, and what it reads, in memory.
 _BATCH_BYTES = 1 << 25
-_VIEWS = frozenset({"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+# They make elements of none, and NumPy has them as views, or by one copy.
+_MOVING = frozenset(
+    {"Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
+    | {"Unsqueeze"}
+)
 _LOWEST_PRICE = 1 << 8
 # What an initializer takes besides its name and its data, at most.
 _OVERHEAD = 48
@@ -199,23 +203,63 @@ def _batches(region: Region, values: list[Value]) -> Iterator[list[Value]]:
 def _evaluated(region: Region, values: list[Value]) -> dict[Value, Array]:
     """The arrays of *values*, save for those that cannot be computed."""
     known = {value: region.arrays[value] for value in values if value in region.arrays}
-    known |= {v: array for v in values if v not in known and (array := _viewed(v)) is not None}
+    known |= _moved(region, [value for value in values if value not in known])
     unknown = [value for value in values if value not in known]
     return known | (_run(region, unknown) if unknown else {})
 
 
-def _viewed(value: Value) -> Array | None:
-    """A constant read in another order or shape: where it lies, without a copy of it."""
-    node = value.producer
-    if node is None or node.op_type not in _VIEWS:
-        return None
-    if not all(each is None or each.is_constant for each in node.inputs):
-        return None
+def _moved(region: Region, values: list[Value]) -> dict[Value, Array]:
+    """Those of *values* that are constants cut, joined, or read in another order or shape.
+
+    Such as the weights of an LSTM, whose gates others have in another order: a session would cost
+    more than the work.  What only views one constant is not even copied.
+    """
+    found: dict[Value, Array | None] = {}
+    stack = list(values)
+    while stack:
+        value, node = stack[-1], stack[-1].producer
+        if value in found:
+            stack.pop()
+        elif value in region.arrays:
+            found[value] = region.arrays[value]
+        elif value.is_constant:
+            found[value] = _read(value)
+        elif node is None or not _is_moved(region, value, node):
+            found[value] = None
+        elif missing := [each for each in node.inputs if each is not None and each not in found]:
+            stack += missing
+        else:
+            found |= zip(node.outputs, _rearranged(node, found), strict=True)
+    arrays = ((value, found[value]) for value in values)
+    return {v: array for v, array in arrays if array is not None and _is_as_inferred(v, array)}
+
+
+def _is_moved(region: Region, value: Value, node: Node) -> bool:
+    if node not in region.nodes or node.domain or node.op_type not in _MOVING:
+        return False
+    # On the way to others a session does better by large ones: it lets go of what it is done with.
+    is_first = all(each is None or each.is_constant for each in node.inputs)
+    return is_first or region.nbytes(value) <= _BATCH_BYTES
+
+
+def _rearranged(node: Node, found: Mapping[Value, Array | None]) -> Sequence[Array | None]:
+    """What *node* makes of arrays, each None if that is not known."""
+    inputs = [None if value is None else found[value] for value in node.inputs]
+    given = [value is not None for value in node.inputs]
+    unknown: Sequence[Array | None] = [None] * len(node.outputs)
+    if given != [array is not None for array in inputs]:
+        return unknown
     try:
-        found = compute(node, [None if each is None else each.numpy() for each in node.inputs])
-    except (Undefined, OnnxForgeError):
+        return compute(node, inputs) or unknown
+    except Undefined:
+        return unknown
+
+
+def _read(constant: Value) -> Array | None:
+    try:
+        return constant.numpy()
+    except OnnxForgeError:
         return None
-    return found[0] if found is not None and _is_as_inferred(value, found[0]) else None
 
 
 def _run(region: Region, values: list[Value]) -> dict[Value, Array]:

@@ -869,6 +869,28 @@ def test_a_shape_that_onnx_loses_track_of_folds_at_once_and_not_only_after_savin
     assert [node.op_type for node in result.graph] == ["Reshape", "Resize", "Reshape"]
 
 
+def test_weights_that_are_only_cut_and_joined_need_no_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("onnxforge_passes.constant_folding.evaluate")
+    text = """
+    g (float[64,300] x) => (float[64,600] y) {
+        i, o, f = Split<axis = 0>(W)
+        turned = Concat<axis = 0>(i, f, o)
+        flat = Transpose(turned)
+        y = MatMul(x, flat)
+    }
+    """
+    proto = model(text)
+    W = np.arange(600 * 300, dtype=np.float32).reshape(600, 300)
+    proto.graph.initializer.append(from_array(W, "W"))
+    result = folded(proto)
+    assert [node.op_type for node in result.graph] == ["MatMul"]
+    i, o, f = np.split(W, 3)
+    (weights,) = [value.numpy() for value in result.graph.initializers if value.is_used]
+    assert (weights == np.concatenate([i, f, o]).T).all()
+
+
 def test_many_small_chains_need_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("onnxforge_passes.constant_folding.evaluate")
     nodes = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -121,8 +121,7 @@ def _split(call: Call) -> Sequence[Any]:
         sizes = [chunk] * (count - 1) + [data.shape[axis] - chunk * (count - 1)]
     if sum(sizes) != data.shape[axis] or min(sizes) < 0 or len(sizes) != len(call.node.outputs):
         raise Undefined("the parts do not make up the whole")
-    bounds = pairwise(accumulate(sizes, initial=0))
-    return [np.take(data, range(start, end), axis) for start, end in bounds]
+    return np.split(data, list(accumulate(sizes))[:-1], axis)
 
 
 @kernel("Expand")
