@@ -15,7 +15,6 @@ from onnxforge.contract import Interface
 from onnxforge.errors import NotEquivalentError, PassError
 from onnxforge.ir import Model
 from onnxforge.manager import PassManager
-from onnxforge.opset import raise_opset
 from onnxforge.passes import Pass
 from onnxforge.specialize import fix_shapes
 
@@ -97,6 +96,8 @@ def optimize(
         interface = Interface.of(subject)
         check = _Check(subject, chosen, verify, feeds, keep_failure) if verify else None
         if opset is not None:
+            from onnxforge.opset import raise_opset
+
             raise_opset(subject, opset)
             interface = interface.raised(opset)
             if check:
