@@ -14,6 +14,7 @@ from onnxforge import interop, registry, targets
 from onnxforge.contract import Interface
 from onnxforge.errors import NotEquivalentError, PassError
 from onnxforge.ir import Model
+from onnxforge.ir.model import gc_paused
 from onnxforge.manager import PassManager
 from onnxforge.passes import Pass
 from onnxforge.specialize import fix_shapes
@@ -109,8 +110,9 @@ def optimize(
             max_rounds=max_rounds,
             provenance=provenance,
         )
-        operators = {(n.domain, n.op_type) for graph in subject.graphs() for n in graph}
-        subject.report = manager.run(subject)
+        with gc_paused():  # for the views as well, so that what is young is walked once
+            operators = {(n.domain, n.op_type) for graph in subject.graphs() for n in graph}
+            subject.report = manager.run(subject)
         new = targets.strangers(operators, subject, place)
         if new and is_enforced:
             raise PassError(f"a pass introduced {', '.join(new)}, which {place.title} does not run")

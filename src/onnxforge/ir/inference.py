@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import reduce
 from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from onnx import TensorProto, TypeProto, helper
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _MAX_DEMANDS = 12
 # Larger nodes are not remembered for others like them.
 _MAX_ALIKE = 4096
+
+_known, _is_complete = attrgetter("known"), attrgetter("is_complete")
 
 
 class Inference:
@@ -171,12 +174,12 @@ class Inference:
         stack = [value.producer]
         while stack:
             node = stack[-1]
-            if all(output.known is not None for output in node.outputs):
+            if all(map(_known, node.outputs)):
                 stack.pop()
                 continue
             types = self._types_of(node)
-            if types is None or not all(known.is_complete for known in types):
-                read = chain(node.inputs, *(body.captured() for body in node.subgraphs))
+            if types is None or not all(map(_is_complete, types)):
+                read = chain(node.inputs, *[body.captured() for body in node.subgraphs])
                 missing = [v for v in read if v is not None and v.known is None]
                 for needed in missing:
                     if needed.producer is None:
@@ -306,8 +309,9 @@ class Inference:
         return found + nothing[len(found) :]
 
     def _of(self, type: TypeProto) -> Known:
-        known = Known(shapes.shape_of(type, self._model.minimums), shapes.dtype_of(type))
-        return known if known.type == type else replace(known, given=type)
+        shape, dtype = shapes.shape_of(type, self._model.minimums), shapes.dtype_of(type)
+        is_said = dtype is not None and type.HasField("tensor_type")
+        return Known(shape, dtype, None, None if is_said else type)
 
     def _named(self, value: Value, known: Known) -> Known:
         """What is known, and a symbol for each size that is not, so that it equals itself."""

@@ -39,9 +39,8 @@ class Known(KnownInput):
         """Whether it is of a tensor with nothing unknown about its size, which is not empty."""
         if self.shape is None or self.dtype is None:
             return False
-        for size in self.shape:
-            if not is_named(size):
-                return False
+        if not all(map(is_named, self.shape)):
+            return False
         return self.given is None or self.given.HasField("tensor_type")
 
     @cached_property

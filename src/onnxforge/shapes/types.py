@@ -24,7 +24,7 @@ def shape_of(type: TypeProto | None, minimums: Mapping[str, int] | None = None) 
     tensor = _tensor(type)
     if tensor is None or not tensor.HasField("shape"):
         return None
-    return tuple(_size(entry, minimums or {}) for entry in tensor.shape.dim)
+    return tuple([_size(entry, minimums or {}) for entry in tensor.shape.dim])
 
 
 def dtype_of(type: TypeProto | None) -> int | None:
