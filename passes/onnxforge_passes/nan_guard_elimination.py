@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnx import TensorProto
+
 from onnxforge import Const, Decline, RewritePass, Value
 
 from .attention import guarded
@@ -15,7 +17,8 @@ class NanGuardElimination(RewritePass):
 
     Weights are no numbers where a mask is minus infinity in a whole row.  The guard goes where
     there is no mask, where the mask is finite everywhere, and where it is constant and leaves
-    every row something to attend to.
+    every row something to attend to.  Numbers that go in are taken to be numbers.  In float16 it
+    stays: scores of ordinary numbers may be infinite there.
     """
 
     def pattern(self, op: Any, q: Value, k: Value, times: Const) -> Any:
@@ -29,6 +32,8 @@ class NanGuardElimination(RewritePass):
     def rewrite(self, op: Any, match: Any, mask: Value | None) -> Any:
         """The weights as they are."""
         (softmax,) = (node for node in match.nodes if node.op_type == "Softmax")
+        if softmax.output.dtype == TensorProto.FLOAT16:
+            raise Decline("scores may be infinite in float16")
         if mask is not None and not leaves_something(mask):
             raise Decline("the mask is not known to leave every row something to attend to")
         if mask is not None and softmax.attribute("axis") not in (

@@ -117,3 +117,9 @@ def test_what_is_no_product_keeps_it() -> None:
         }
         """,
     )
+
+
+def test_in_float16_scores_may_be_infinite() -> None:
+    text = graph("p = Softmax <axis = -1> (s)").replace("float[", "float16[")
+    text = text.replace("float zero", "float16 zero")
+    check(NanGuardElimination(), before=text, declined="infinite")
