@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 if TYPE_CHECKING:
     from onnxforge.testing.strategies import Sketch, Tensor
@@ -391,11 +392,22 @@ def _slice(sketch: Sketch, op_type: str) -> Tensor | None:
     x = sketch.pick(None, ranks=range(1, 5), static=(-1,))
     if x is None:
         return None
+    if x.shape[-1] > 1 and sketch.draw(st.sampled_from([False, False, True])):
+        return _cut_in_two(sketch, x)
     start, end = sketch.draw(st.integers(-3, 3)), sketch.draw(st.integers(-3, 9))
     step = sketch.draw(st.sampled_from([1, 1, 2, -1]))
     size = sliced(x.shape[-1], start, end, step)
     inputs = [x, *(sketch.ints([n]) for n in (start, end, -1, step))]
     return sketch.add(op_type, inputs, x.dtype, (*x.shape[:-1], size))
+
+
+def _cut_in_two(sketch: Sketch, x: Tensor) -> Tensor | None:
+    size, place = x.shape[-1], sketch.draw(st.integers(1, x.shape[-1] - 1))
+    piece = None
+    for start, end in ((0, place), (place, size)):
+        inputs = [x, *(sketch.ints([n]) for n in (start, end, -1))]
+        piece = sketch.add("Slice", inputs, x.dtype, (*x.shape[:-1], end - start))
+    return piece
 
 
 @rule("Gather")
@@ -406,6 +418,37 @@ def _gather(sketch: Sketch, op_type: str) -> Tensor | None:
     shape = sketch.draw(st.sampled_from([(), (1,), (2,)]))
     index = sketch.constant(INT64, shape, low=-x.shape[-1], high=x.shape[-1] - 1)
     return sketch.add(op_type, [x, index], x.dtype, (*x.shape[:-1], *shape), axis=-1)
+
+
+@rule("GatherND")
+def _gather_nd(sketch: Sketch, op_type: str) -> Tensor | None:
+    x = sketch.pick((FLOAT, INT64), ranks=range(1, 4), static=(0,), empty=False)
+    if x is None:
+        return None
+    indices = sketch.draw(st.sampled_from([[[0]], [[0], [-1]], [[[0]]], [[n] for n in range(4)]]))
+    rows = np.array(indices, np.int64) % x.shape[0]
+    inputs = [x, sketch.array(rows)]
+    return sketch.add(op_type, inputs, x.dtype, (*rows.shape[:-1], *x.shape[1:]))
+
+
+@rule("SequenceAt", "ConcatFromSequence", "SequenceLength")
+def _sequence(sketch: Sketch, op_type: str) -> Tensor | None:
+    x = sketch.pick((FLOAT,), ranks=range(1, 4), static=(0,), empty=False)
+    if x is None:
+        return None
+    # A sequence is no tensor that other nodes could read.
+    sequence = sketch.name("s")
+    size = sketch.draw(st.integers(1, x.shape[0]))
+    inputs = [x.name, sketch.scalar(INT64, size).name]
+    node = helper.make_node("SplitToSequence", inputs, [sequence], axis=0)
+    sketch.graph.node.append(node)
+    read = replace(x, name=sequence)
+    if op_type == "SequenceLength":
+        return sketch.add(op_type, [read], INT64, ())
+    if op_type == "ConcatFromSequence":
+        return sketch.add(op_type, [read], FLOAT, x.shape, axis=0)
+    first = sketch.scalar(INT64, 0)
+    return sketch.add(op_type, [read, first], FLOAT, (size, *x.shape[1:]))
 
 
 @rule("Pad")
@@ -472,9 +515,30 @@ def _matmul(sketch: Sketch, op_type: str) -> Tensor | None:
     x = sketch.pick((FLOAT,), ranks=range(2, 4), static=(-1,))
     if x is None:
         return None
-    columns = sketch.draw(st.integers(1, 4))
-    weights = sketch.constant(FLOAT, (x.shape[-1], columns))
-    return sketch.add(op_type, [x, weights], FLOAT, (*x.shape[:-1], columns))
+    product = None
+    for _ in range(sketch.draw(st.sampled_from([1, 1, 3]))):  # as queries, keys and values are
+        columns = sketch.draw(st.integers(1, 4))
+        weights = sketch.constant(FLOAT, (x.shape[-1], columns))
+        product = sketch.add(op_type, [x, weights], FLOAT, (*x.shape[:-1], columns))
+    return product
+
+
+@rule("Einsum")
+def _einsum(sketch: Sketch, op_type: str) -> Tensor | None:
+    x = sketch.pick((FLOAT,), ranks=(2,), static=(-1,))
+    if x is None:
+        return None
+    rows, columns = x.shape
+    other = sketch.draw(st.sampled_from([None, (columns, 3), (3, columns), (columns,)]))
+    if other is None:
+        kept = sketch.draw(st.sampled_from(["ij", "ji", "i", "j", ""]))
+        shape = tuple({"i": rows, "j": columns}[letter] for letter in kept)
+        return sketch.add(op_type, [x], FLOAT, shape, equation=f"ij->{kept}")
+    term = {(columns, 3): "jk", (3, columns): "kj"}.get(other, "j")
+    result = "ik" if "k" in term else sketch.draw(st.sampled_from(["i", "ij"]))
+    shape = tuple({"i": rows, "j": columns, "k": 3}[letter] for letter in result)
+    equation = f"ij,{term}->{result}"
+    return sketch.add(op_type, [x, sketch.constant(FLOAT, other)], FLOAT, shape, equation=equation)
 
 
 @rule("Gemm")

@@ -56,7 +56,8 @@ class Sketch:
         self._prefix = prefix
         self._count = 0
 
-    def _name(self, stem: str) -> str:
+    def name(self, stem: str) -> str:
+        """A name of its own."""
         self._count += 1
         return f"{self._prefix}{stem}{self._count}"
 
@@ -137,7 +138,7 @@ class Sketch:
     def array(self, array: Any) -> Tensor:
         """A constant, as an initializer or as a Constant node."""
         array = np.asarray(array)
-        tensor = from_array(array, self._name("w"))
+        tensor = from_array(array, self.name("w"))
         if self.draw(st.booleans()):
             self.graph.initializer.append(tensor)
         else:
@@ -156,8 +157,8 @@ class Sketch:
         **attributes: Any,
     ) -> Tensor:
         """A node; *extra* are the types and shapes of its further outputs."""
-        outputs = [Tensor(self._name("v"), dtype, tuple(shape))]
-        outputs += [Tensor(self._name("v"), kind, tuple(sizes)) for kind, sizes in extra]
+        outputs = [Tensor(self.name("v"), dtype, tuple(shape))]
+        outputs += [Tensor(self.name("v"), kind, tuple(sizes)) for kind, sizes in extra]
         names = ["" if each is None else each.name for each in inputs]
         node = helper.make_node(
             op_type, names, [o.name for o in outputs], domain=domain, **attributes
@@ -191,8 +192,10 @@ def models(
         _declare(sketch, dtype, shape)
     preferred = [op_type for op_type in prefer if op_type in known]
     called = False
+    kinds = ["operator"] * 9 + ["if", "loop", "call"]
+    kinds += [each.lower() for each in ("If", "Loop") if each in prefer] * 6
     for _ in range(draw(st.integers(1, max_nodes))):
-        kind = draw(st.sampled_from(["operator"] * 9 + ["if", "loop", "call"]))
+        kind = draw(st.sampled_from(kinds))
         if kind == "if" and control_flow:
             _if(sketch)
         elif kind == "loop" and control_flow:
@@ -268,7 +271,15 @@ def _if(sketch: Sketch) -> None:
     branches = [_body(sketch, name, x) for name in ("then", "else")]
     if all(branch is not None for branch in branches):
         then, other = branches
-        sketch.add("If", [condition], FLOAT, x.shape, then_branch=then, else_branch=other)
+        extra = [_type(x)] if sketch.draw(st.booleans()) else []
+        for branch in (then, other) if extra else ():
+            assert branch is not None
+            name = f"{branch.name}_same"
+            branch.node.append(helper.make_node("Identity", [x.name], [name]))
+            branch.output.append(helper.make_tensor_value_info(name, x.dtype, None))
+        sketch.add(
+            "If", [condition], FLOAT, x.shape, extra=extra, then_branch=then, else_branch=other
+        )
 
 
 def _loop(sketch: Sketch) -> None:
