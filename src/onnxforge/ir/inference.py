@@ -178,7 +178,8 @@ class Inference:
                 stack.pop()
                 continue
             types = self._types_of(node)
-            if types is None or not all(map(_is_complete, types)):
+            # A type says nothing of what is in a Constant.
+            if types is None or node.op_type == "Constant" or not all(map(_is_complete, types)):
                 read = chain(node.inputs, *[body.captured() for body in node.subgraphs])
                 missing = [v for v in read if v is not None and v.known is None]
                 for needed in missing:
