@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -47,10 +48,10 @@ class Example(Pass):
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass that is registered, and one that cannot be loaded."""
-    point = registry.EntryPoint("example", f"{__name__}:Example", registry.GROUP)
-    broken = registry.EntryPoint("broken", "no_such_module:Gone", registry.GROUP)
+    point = EntryPoint("example", f"{__name__}:Example", registry.GROUP)
+    broken = EntryPoint("broken", "no_such_module:Gone", registry.GROUP)
     monkeypatch.setattr(registry, "installed", lambda: {"example": point, "broken": broken})
-    monkeypatch.setattr(registry.EntryPoint, "load", lambda self: _loaded(self.name))
+    monkeypatch.setattr(EntryPoint, "load", lambda self: _loaded(self.name))
 
 
 def _loaded(name: str) -> type[Pass]:

@@ -140,6 +140,7 @@ class _Board:
         done = await self._connection.run(command, check=False)
         if done.exit_status:
             said = str(done.stderr or done.stdout or "").strip().split("\n")[-1]
+            said = said or f"{command} ended with status {done.exit_status}"
             raise BenchmarkError(
                 f"{self._host}: {said}; Debian has what is missing in python3-venv, or name by "
                 "--python one that has onnxruntime"
