@@ -77,7 +77,7 @@ class Report:
     """What a run of the manager did.
 
     `verify` says what was asked for: "model", "edits" or "" for nothing.  `str()` gives the table,
-    `to_dict()` plain data for JSON.
+    of the passes that found something, and `to_dict()` plain data for JSON.
     """
 
     nodes_before: int
@@ -137,7 +137,9 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{'pass':36}{'changes':>8}{'nodes':>8}{'time':>13}{'checked':>10}{'error':>10}"]
-        for step in self.by_pass():
+        steps = self.by_pass()
+        told = [step for step in steps if step.changes or step.tally.edits or step.declined]
+        for step in told:
             tally = step.tally
             lines.append(
                 f"{step.name:36}{step.changes:8}{step.nodes:8}{step.seconds * 1e3:10.1f} ms"
@@ -149,6 +151,8 @@ class Report:
             if tally.sampled:
                 lines.append(f"  {tally.sampled} taken for right, as one that differs in names was")
             lines += [f"  {n} not checked: {reason}" for reason, n in tally.unchecked.items()]
+        if idle := len(steps) - len(told):
+            lines.append(f"{idle} {'pass' if idle == 1 else 'passes'} found nothing to do")
         if not self.settled:
             lines.append("stopped at the bound on rounds: another run may find more")
         if self.comparison is not None:
