@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import geometric_mean, median, median_high
 from typing import Any
 
 OURS = "onnxforge"
@@ -114,8 +114,8 @@ def by_tool(store: Row) -> list[list[str]]:
                 str(len(failed)),
                 str(sum(not r.get("portable", True) for r in given)),
                 f"{100 * math.exp(sum(left) / max(1, len(left))):.1f} %",
-                f"{_median([r['seconds'] for r in given if 'seconds' in r]):.2f}",
-                f"{_median([r['megabytes'] for r in given if 'megabytes' in r]):.0f}",
+                f"{median_high([r['seconds'] for r in given if 'seconds' in r] or [math.nan]):.2f}",
+                f"{median_high([r['megabytes'] for r in given if 'megabytes' in r] or [math.nan]):.0f}",
                 f"{geometric_mean(speeds):.3f}" if speeds else "",
             ]
         )
@@ -204,10 +204,6 @@ def _larger(store: Row) -> list[str]:
         and (after := row["tools"].get(OURS, {}).get("bytes"))
         and after > 1.01 * before
     ]
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2] if values else math.nan
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:

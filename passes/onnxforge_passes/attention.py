@@ -102,6 +102,17 @@ def guarded(op: Any, weights: Any) -> Any:
     return op.Where(op.IsNaN(weights), 0.0, weights)
 
 
+def require_cache(match: Match, causal: str) -> None:
+    """Raise `Decline` if an attention cannot join what the first two nodes of a match do.
+
+    *causal* is the attribute by which the last one masks later rows.
+    """
+    if any(node.attribute("axis") not in (2, -2) for node in match.nodes[:2]):
+        raise Decline("not rows are joined")
+    if match.root.attribute(causal):
+        raise Decline("which rows are later counts from the end of a cache, else from the start")
+
+
 def as_rows(op: Any, value: Value) -> Value | None:
     """The heads side by side, [batch, rows, heads * size], if a Transpose took them apart.
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from onnxforge import Decline, Match, RewritePass, Value
 
+from .attention import require_cache
+
 
 class AttentionCacheFusion(RewritePass):
     """Let an Attention append new keys and values to those of earlier steps itself."""
@@ -34,12 +36,7 @@ class AttentionCacheFusion(RewritePass):
         mask: Value | None,
     ) -> Any:
         """The operator, and what it joins."""
-        if any(node.attribute("axis") not in (2, -2) for node in match.nodes[:2]):
-            raise Decline("not rows are joined")
-        if match.root.attribute("is_causal"):
-            raise Decline(
-                "which rows are later counts from the end of a cache, else from the start"
-            )
+        require_cache(match, "is_causal")
         if any(each.rank != 4 for each in (q, past_k, k, past_v, v)):
             raise Decline("the heads are not known to be apart")
         attended, keys, values = op.Attention(

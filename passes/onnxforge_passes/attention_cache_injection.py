@@ -4,7 +4,7 @@ from typing import Any
 
 from onnxforge import Decline, Match, RewritePass, Value
 
-from .attention import as_rows
+from .attention import as_rows, require_cache
 
 
 class AttentionCacheInjection(RewritePass):
@@ -40,12 +40,7 @@ class AttentionCacheInjection(RewritePass):
         mask: Value | None,
     ) -> Any:
         """The operator, and what it joins."""
-        if any(node.attribute("axis") not in (2, -2) for node in match.nodes[:2]):
-            raise Decline("not rows are joined")
-        if match.root.attribute("unidirectional"):
-            raise Decline(
-                "which rows are later counts from the end of a cache, else from the start"
-            )
+        require_cache(match, "unidirectional")
         rows = [as_rows(op, each) if each.rank == 4 else None for each in (k, v)]
         if None in rows:
             raise Decline("the heads are not taken apart by Transposes")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from onnxforge import Node
 
+from .integers import integers
+
 # The opset from which each has its axes as its second input.
 _INPUT_SINCE = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
 _REDUCE_INPUT_SINCE = 18
@@ -17,9 +19,7 @@ def written_axes(node: Node) -> list[int] | None:
     if node.version < input_since(node.op_type):
         axes: list[int] | None = node.attribute("axes")
         return axes or None
-    value = node.input(1)
-    contents = value.contents if value is not None else None
-    return (contents.constants() or None) if contents is not None else None
+    return integers(node.input(1)) or None
 
 
 def input_since(op_type: str) -> int:

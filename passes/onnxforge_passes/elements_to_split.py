@@ -4,6 +4,8 @@ import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value
 
+from .axes import written_axes
+from .integers import integers
 from .reshape_target import reshape_target
 from .split_deferral import split_into
 from .transpose_merging import is_transpose, permutation
@@ -50,7 +52,7 @@ def _of_split(split: Node, data: Value, axis: int) -> list[Value] | None:
         (squeeze,) = readers
         if squeeze.op_type != "Squeeze" or squeeze.domain or squeeze.has_references:
             return None
-        axes = squeeze.attribute("axes") if squeeze.version < 13 else _numbers(squeeze.input(1))
+        axes = written_axes(squeeze)
         if axes is None or [each % (data.rank or 1) for each in axes] != [axis]:
             return None
         found.append(squeeze.output)
@@ -69,17 +71,12 @@ def _of_gathers(first: Node, data: Value, axis: int) -> list[Value] | None:
         index = node.input(1)
         if node.inputs[0] is not data or index is None or index.rank != 0 or node.has_references:
             return None
-        numbers = _numbers(index)
+        numbers = integers(index)
         if numbers is None or node.attribute("axis") % (data.rank or 1) != axis:
             return None
         found[numbers[0] % size] = node.output
     once = len(found) == len(data.consumers) == size
     return [found[index] for index in range(size)] if once else None
-
-
-def _numbers(value: Value | None) -> list[int] | None:
-    contents = value.contents if value is not None else None
-    return contents.constants() if contents is not None else None
 
 
 def _rewrite(graph: Graph, first: Node, axis: int, elements: list[Value]) -> bool:

@@ -6,6 +6,8 @@ import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value
 
+from .integers import integers
+
 
 class ExpandMerging(Pass):
     """Expand or Tile at once what is expanded or tiled twice, by constant sizes."""
@@ -45,5 +47,4 @@ def _merge(graph: Graph, node: Node) -> bool:
 def _numbers(node: Node) -> list[int] | None:
     """The sizes or repeats, which are an input since opset 6 and ever since there is an Expand."""
     value: Value | None = node.input(1) if node.version >= 6 else None
-    contents = value.contents if value is not None else None
-    return contents.constants() if contents is not None else None
+    return integers(value)

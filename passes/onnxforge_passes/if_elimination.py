@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from onnxforge import Graph, Node, Pass, inline
 
+from .integers import integers
 from .rank_demand import ranks_asked
 from .substitution import Substitution
 
@@ -44,7 +45,7 @@ def _condition(node: Node) -> bool | None:
     if condition.is_constant:
         array = condition.numpy()
         return bool(array.reshape(())) if array.size == 1 else None
-    known = condition.contents.constants() if condition.contents is not None else None
+    known = integers(condition)
     return bool(known[0]) if known is not None and len(known) == 1 else None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from onnxforge import Graph, Node, Pass, Value
 
 from .gather_nd_elimination import axes_walked, counted
+from .integers import integers
 from .uniform import uniform
 
 _INFINITE = 2**31 - 1
@@ -89,7 +90,7 @@ def _expand(node: Node) -> Value | None:
     x, shape = node.inputs[0], node.input(1)
     if x is None or _if_same_shape(node) is not None or _is_shape_of(shape, x):
         return x
-    ones = _numbers(shape)
+    ones = integers(shape)
     if ones is None or x.rank is None:
         return None
     return x if len(ones) <= x.rank and all(one == 1 for one in ones) else None
@@ -125,7 +126,7 @@ def _transpose(node: Node) -> Value | None:
 
 
 def _pad(node: Node) -> Value | None:
-    pads = node.attribute("pads") if node.version < 11 else _numbers(node.input(1))
+    pads = node.attribute("pads") if node.version < 11 else integers(node.input(1))
     if node.version < 2 or pads is None or any(pads):
         return None
     return node.inputs[0]
@@ -137,8 +138,8 @@ def _slice(node: Node) -> Value | None:
         starts, ends = node.attribute("starts"), node.attribute("ends")
         steps: list[int] | None = []
     else:
-        starts, ends = _numbers(node.input(1)), _numbers(node.input(2))
-        steps = _numbers(node.input(4)) if node.input(4) is not None else []
+        starts, ends = integers(node.input(1)), integers(node.input(2))
+        steps = integers(node.input(4)) if node.input(4) is not None else []
     if steps is None or any(step < 1 for step in steps):
         return None
     if _if_same_shape(node) is not None:
@@ -173,7 +174,7 @@ def _single(node: Node) -> Value | None:
 
 
 def _tile(node: Node) -> Value | None:
-    repeats = _numbers(node.input(1)) if node.version >= 6 else None
+    repeats = integers(node.input(1)) if node.version >= 6 else None
     return node.inputs[0] if repeats is not None and all(n == 1 for n in repeats) else None
 
 
@@ -183,13 +184,13 @@ def _dropout(node: Node) -> Value | None:
     training = node.input(2)
     if node.version < 12 or training is None:
         return node.inputs[0]
-    return node.inputs[0] if _numbers(training) == [0] else None
+    return node.inputs[0] if integers(training) == [0] else None
 
 
 def _resize(node: Node) -> Value | None:
     """Scaled by 1, whatever the mode, each element is the sample taken at its own place."""
     if node.version < 11:
-        scales = node.attribute("scales") or _numbers(node.input(1))
+        scales = node.attribute("scales") or integers(node.input(1))
         return node.inputs[0] if scales and all(scale == 1 for scale in scales) else None
     crops = node.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
     policy = node.attribute("keep_aspect_ratio_policy") or "stretch"
@@ -197,7 +198,7 @@ def _resize(node: Node) -> Value | None:
         return None
     if node.input(3) is not None:
         return _if_same_shape(node)
-    scales = _numbers(node.input(2))
+    scales = integers(node.input(2))
     return node.inputs[0] if scales and all(scale == 1 for scale in scales) else None
 
 
@@ -266,7 +267,7 @@ def _compress(node: Node) -> Value | None:
 
 def _trilu(node: Node) -> Value | None:
     x, by = node.inputs[0], node.input(1)
-    numbers = [0] if by is None else _numbers(by)
+    numbers = [0] if by is None else integers(by)
     if x is None or x.shape is None or numbers is None:
         return None
     rows, columns = x.shape[-2:]
@@ -283,11 +284,6 @@ def _average(node: Node) -> Value | None:
     if any(one != 1 for one in ones) or any(pads):
         return None
     return node.inputs[0]
-
-
-def _numbers(value: Value | None) -> list[int] | None:
-    contents = value.contents if value is not None else None
-    return contents.constants() if contents is not None else None
 
 
 _RULES: dict[str, Callable[[Node], Value | None]] = {

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from onnxforge import Builder, Graph, Node, Pass, Value
+from onnxforge import Builder, Graph, Node, Pass
 
+from .integers import integers
 from .slice_merging import END, cuts
 
 _MODES = ("constant", "edge")
@@ -34,8 +35,8 @@ def _amounts(pad: Node) -> list[int] | None:
     if pad.version < 11:
         written: list[int] | None = pad.attribute("pads")
     else:
-        written = _numbers(pad.input(1))
-    axes = list(range(data.rank)) if pad.input(3) is None else _numbers(pad.input(3))
+        written = integers(pad.input(1))
+    axes = list(range(data.rank)) if pad.input(3) is None else integers(pad.input(3))
     if written is None or axes is None or len(written) != 2 * len(axes):
         return None
     amounts = [0] * (2 * data.rank)
@@ -101,8 +102,3 @@ def _fill(pad: Node) -> object:
         return value
     data = value.numpy().tobytes()
     return data if any(data) else b"\0"
-
-
-def _numbers(value: Value | None) -> list[int] | None:
-    contents = value.contents if value is not None else None
-    return contents.constants() if contents is not None else None

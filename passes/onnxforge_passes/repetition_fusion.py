@@ -7,6 +7,8 @@ import numpy as np
 from onnxforge import Decline, Match, Node, RewritePass, Value
 from onnxforge.shapes import Shape
 
+from .axes import written_axes
+
 # More indices weigh more than the nodes that go.
 _MOST_INDICES = 128
 
@@ -48,11 +50,7 @@ class RepetitionFusion(RewritePass):
 
 def _added(unsqueeze: Node, rank: int) -> int:
     """The one axis that an Unsqueeze adds.  Raises `Decline` if it adds others, or it is unknown."""
-    axes = unsqueeze.attribute("axes")
-    if unsqueeze.version >= 13:
-        value = unsqueeze.input(1)
-        contents = value.contents if value is not None else None
-        axes = contents.constants() if contents is not None else None
+    axes = written_axes(unsqueeze)
     if axes is None or len(axes) != 1:
         raise Decline("it is not one dimension that is added")
     return int(axes[0]) % rank

@@ -4,6 +4,8 @@ import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value
 
+from .integers import integers
+
 # Longer ones are of a program that needs them, and not of an exporter that could do without.
 _MAX_LENGTH = 256
 _READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
@@ -140,6 +142,5 @@ def _read(node: Node, elements: list[Value], op: Builder) -> bool:
 
 
 def _number(value: Value | None) -> int | None:
-    contents = value.contents if value is not None else None
-    numbers = contents.constants() if contents is not None else None
+    numbers = integers(value)
     return numbers[0] if numbers is not None and len(numbers) == 1 else None

@@ -4,6 +4,8 @@ import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value
 
+from .integers import integers
+
 _Range = tuple[int, int]
 
 
@@ -63,7 +65,7 @@ def _picked(node: Node, sizes: Value) -> _Range | None:
     if not isinstance(length, int) or node.op_type not in ("Gather", "Slice"):
         return None
     places = np.arange(length)
-    numbers = [_numbers(value) for value in node.inputs[1:]]
+    numbers = [integers(value) for value in node.inputs[1:]]
     if any(each is None for each in numbers):
         return None
     if node.op_type == "Gather":
@@ -79,8 +81,3 @@ def _picked(node: Node, sizes: Value) -> _Range | None:
     start = int(places[0]) if len(places) else 0
     in_order = len(places) > 0 and places.tolist() == list(range(start, start + len(places)))
     return (start, start + len(places)) if in_order else None
-
-
-def _numbers(value: Value | None) -> list[int] | None:
-    contents = value.contents if value is not None else None
-    return contents.constants() if contents is not None else None

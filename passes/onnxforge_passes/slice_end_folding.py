@@ -5,6 +5,8 @@ import numpy as np
 from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import DimLike, Shape, at_least
 
+from .integers import integers
+
 _END = 2**63 - 1
 
 
@@ -59,6 +61,4 @@ def _end(end: DimLike, shape: Shape, axis: int) -> int | None:
 
 
 def _numbers(value: Value | None, default: list[int]) -> list[int] | None:
-    if value is None:
-        return default
-    return value.contents.constants() if value.contents is not None else None
+    return default if value is None else integers(value)

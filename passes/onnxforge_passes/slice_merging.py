@@ -7,6 +7,8 @@ import numpy as np
 from onnxforge import Builder, Graph, Node, Pass
 from onnxforge.shapes import DimLike
 
+from .integers import integers
+
 END = 2**63 - 1
 _ENDLESS = 2**31 - 1  # what exporters write for the end of a dimension
 
@@ -70,8 +72,7 @@ def cuts(node: Node) -> dict[int, Cut] | None:
     data = node.input(0)
     numbers: list[list[int] | None] = []
     for value in node.inputs[1:]:
-        contents = value.contents if value is not None else None
-        numbers.append(None if contents is None else contents.constants())
+        numbers.append(integers(value))
         if value is not None and numbers[-1] is None:
             return None
     if data is None or data.rank is None or len(numbers) < 2:

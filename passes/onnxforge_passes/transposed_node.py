@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from onnxforge import Builder, Node, Value
 
+from .integers import integers
+
 Perm = tuple[int, ...]
 """The order of a Transpose: for each dimension of the result, which of the input's it is."""
 
@@ -159,16 +161,11 @@ def _quantize(node: Node, perm: Perm) -> Transposed | None:
     return Transposed(perm, [0], perm, {"axis": axis})
 
 
-def _numbers(value: Value | None) -> list[int] | None:
-    contents = value.contents if value is not None else None
-    return contents.constants() if contents is not None else None
-
-
 def _reduce(node: Node, perm: Perm) -> Transposed | None:
     if not _is_of_rank(node.inputs[0], perm) or node.attribute("noop_with_empty_axes"):
         return None
     value = node.input(1)
-    axes = node.attribute("axes") if value is None else _numbers(value)
+    axes = node.attribute("axes") if value is None else integers(value)
     if value is not None and axes is None:
         return None
     rank = len(perm)
@@ -205,7 +202,7 @@ def _left(perm: Perm, gone: list[int]) -> Perm:
 def _pad(node: Node, perm: Perm) -> Transposed | None:
     if not _is_of_rank(node.inputs[0], perm) or node.version < 11 or node.input(3) is not None:
         return None
-    pads = _numbers(node.input(1))
+    pads = integers(node.input(1))
     rank = len(perm)
     if pads is None or len(pads) != 2 * rank:
         return None
@@ -218,7 +215,7 @@ def _slice(node: Node, perm: Perm) -> Transposed | None:
     if not _is_of_rank(node.inputs[0], perm) or node.version < 10:
         return None
     rank = len(perm)
-    axes = _numbers(node.input(3))
+    axes = integers(node.input(3))
     if axes is None or not all(-rank <= axis < rank for axis in axes):
         return None
     before = np.array([perm[axis] for axis in axes], np.int64)

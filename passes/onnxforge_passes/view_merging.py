@@ -7,6 +7,7 @@ import numpy as np
 from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import at_least
 
+from .axes import written_axes
 from .reshape_target import reshaped
 
 VIEWS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
@@ -156,11 +157,4 @@ def _changed_axes(node: Node) -> list[int] | None:
 
     A Squeeze of no axes squeezes all in some runtimes, and none in others.
     """
-    if node.op_type not in ("Squeeze", "Unsqueeze"):
-        return None
-    axes: list[int] | None = node.attribute("axes")
-    if node.version >= 13:
-        value = node.input(1)
-        contents = value.contents if value is not None else None
-        axes = contents.constants() if contents is not None else None
-    return axes or None
+    return written_axes(node) if node.op_type in ("Squeeze", "Unsqueeze") else None
