@@ -106,8 +106,8 @@ def test_a_pass_without_patterns_gets_models_of_the_operators_it_says_it_looks_f
             return 0
 
     with pytest.warns(NeverFired):
-        assert_pass_is_sound(Counting(), examples=20)
-    assert len(drawn) >= 20
+        assert_pass_is_sound(Counting(), examples=100)
+    assert len(drawn) >= 100
 
 
 def test_a_pass_that_breaks_the_interface_is_found_out():
