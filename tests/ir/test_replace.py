@@ -315,10 +315,60 @@ def test_a_value_of_a_body_is_replaced_by_an_outer_one() -> None:
         assert_same_numbers(model(text), settled(subject), q=flag)
 
 
-def test_an_outer_value_is_not_replaced_by_one_of_a_body() -> None:
-    subject = opened(IF.format(more="", then="b = Abs(x) u = Neg(b)"))
-    body = value(subject.graph, "i").producer.subgraphs[0]
-    assert not body.replace(value(subject.graph, "a"), value(body, "b"))
+def test_a_value_of_a_body_stands_for_an_outer_one_there_and_nowhere_else() -> None:
+    text = IF.format(more="", then="b = Abs(x) n = Neg(a) u = Mul(n, b)")
+    subject = opened(text)
+    body, a = value(subject.graph, "i").producer.subgraphs[0], value(subject.graph, "a")
+    b = value(body, "b")
+    assert body.replace(a, b)
+    assert value(body, "n").producer.inputs == (b,)
+    assert [node.op_type for node in a.consumers] == ["Exp", "Add"]
+    for flag in (True, False):
+        assert_same_numbers(model(text), settled(subject), q=flag)
+
+
+def test_what_a_body_computes_from_an_outer_value_is_inserted_after_it_there() -> None:
+    text = IF.format(more="", then="b = Abs(a) u = Mul(a, b)")
+    subject = opened(text)
+    body, a = value(subject.graph, "i").producer.subgraphs[0], value(subject.graph, "a")
+    new = identity(body, a)
+    assert body.replace(a, new)
+    assert value(body, "b").producer.inputs == (new,)
+    assert new.producer.inputs == (a,)
+    for flag in (True, False):
+        assert_same_numbers(model(text), settled(subject), q=flag)
+
+
+def test_a_constant_moves_into_the_body_that_alone_reads_it_name_and_all() -> None:
+    text = IF.format(more="", then="u = Mul(a, w)").replace("{", "<float[4] w> {", 1)
+    subject = opened(text)
+    body, w = value(subject.graph, "i").producer.subgraphs[0], value(subject.graph, "w")
+    assert subject.graph.replace(w, body.add_tensor(w.initializer, w.name))
+    after = settled(subject)
+    assert not after.graph.initializer
+    (tensor,) = after.graph.node[1].attribute[0].g.initializer
+    assert tensor == model(text).graph.initializer[0]
+    for flag in (True, False):
+        assert_same_numbers(model(text), after, q=flag)
+
+
+def test_what_a_body_returns_from_outside_is_not_replaced_there() -> None:
+    proto = model(IF.format(more="", then="u = Abs(a)"))
+    body = proto.graph.node[1].attribute[0].g
+    del body.node[:]
+    body.output[0].name = "a"
+    subject = Model(proto)
+    graph = value(subject.graph, "i").producer.subgraphs[0]
+    assert not graph.replace(value(graph, "a"), graph.constant(X))
+
+
+def test_a_value_of_another_body_or_of_one_that_left_stands_for_nothing() -> None:
+    subject = opened(IF.format(more="", then="b = Neg(a) u = Abs(b)"))
+    then, other = value(subject.graph, "i").producer.subgraphs
+    assert not subject.graph.replace(value(then, "b"), value(other, "v"))
+    constant = then.constant(X)
+    then.sweep([constant])
+    assert not subject.graph.replace(value(subject.graph, "a"), constant)
 
 
 def test_an_output_of_a_body_is_not_replaced_by_an_outer_value() -> None:

@@ -270,10 +270,13 @@ class Graph:
 
     def sees(self, value: Value) -> bool:
         """Whether nodes of this graph may read *value*: it is, still, here or in one around it."""
-        graph: Graph | None = self
-        while graph is not None and graph is not value.graph:
+        return value.graph.encloses(self) and value.graph.values.get(value.name) is value
+
+    def encloses(self, graph: Graph | None) -> bool:
+        """Whether *graph* is this one, or inside of it at whatever depth."""
+        while graph is not None and graph is not self:
             graph = graph.outer
-        return graph is not None and graph.values.get(value.name) is value
+        return graph is not None
 
     def owner_in(self, graph: Graph) -> Node:
         """The node of *graph* that this body belongs to, at whatever depth."""
@@ -303,25 +306,30 @@ class Graph:
         *new* cannot be, if one of them is not there any more, if the model does not admit the node
         that makes *new*, or if its checker finds that they differ.  *new* may be computed from
         *old*, which is how one inserts nodes after a value: what *new* is computed by goes on
-        reading *old*.
+        reading *old*.  A *new* inside a body stands for an *old* around it there, and only there.
 
         A value just created takes over the old name, so nodes that read it keep their bytes and
         whatever is known of its type stays known.  Passes never delete: what becomes dead goes
         with the replacement, and only that.
         """
         home = old.graph
-        if old is new or not home.sees(old) or not home.sees(new):
+        if old is new or not home.sees(old):
             return False
-        if old.is_output and (
+        scope = home if home.sees(new) else new.graph
+        if not (scope.sees(old) and scope.sees(new)):
+            return False
+        returned = tuple(graph for graph in old.output_of if scope.encloses(graph))
+        if returned and (
             old.producer is None or new.producer is None or new.is_output or new.graph is not home
         ):
             return False
-        source = old.producer if new.graph is home else home.owner_in(new.graph)
-        makers = order.upstream(new, source)
-        if new.graph is not home and source in makers:
+        around = scope.owner_in(new.graph) if new.graph is not scope else None
+        makers = order.upstream(new, old.producer if new.graph is home else around)
+        if around is not None and around in makers:
             return False
-        readers = [node for node in old.consumers if node.holder_in(home) not in makers]
-        returns = tuple(g for g in old.output_of if g is home or g.owner_in(home) not in makers)
+        consumers = [node for node in old.consumers if scope.encloses(node.graph)]
+        readers = [node for node in consumers if node.holder_in(scope) not in makers]
+        returns = tuple(g for g in returned if g is scope or g.owner_in(scope) not in makers)
         if old.is_used and not readers and not returns:
             return False
         if new.producer is not None and not self.admits(new.producer):
