@@ -42,6 +42,7 @@ from onnxforge_passes.hard_swish_fusion import HardSwishFusion
 from onnxforge_passes.identity_elimination import IdentityElimination
 from onnxforge_passes.if_elimination import IfElimination
 from onnxforge_passes.index_merging import IndexMerging
+from onnxforge_passes.initializer_sinking import InitializerSinking
 from onnxforge_passes.instance_normalization_fusion import InstanceNormalizationFusion
 from onnxforge_passes.layer_normalization_fusion import LayerNormalizationFusion
 from onnxforge_passes.leaky_relu_fusion import LeakyReluFusion
@@ -169,6 +170,7 @@ standard = Pipeline(
     DeadNodeElimination(),
     UnusedOutputRemoval(),
     UnusedInitializerRemoval(),
+    InitializerSinking(),
     UnusedFunctionRemoval(),
     ConstantFolding(price=1 << 15),
     description="What every model gains from, in portable ONNX.",
