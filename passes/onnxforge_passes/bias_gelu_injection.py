@@ -24,8 +24,8 @@ class BiasGeluInjection(RewritePass):
 
     def rewrite(self, op: Any, match: Match, x: Value, bias: Const) -> Any:
         """The operator."""
-        if x.dtype != TensorProto.FLOAT or x.shape is None:
-            raise Decline("the kernel is for float32 alone, and a known rank")
+        if x.dtype != TensorProto.FLOAT or not x.shape:
+            raise Decline("the kernel is for float32 alone, and a known rank that is not 0")
         if not isinstance(x.shape[-1], int) or bias.shape != x.shape[-1:]:
             raise Decline("the bias has not one number for each channel")
         is_exact = match.root.op_type == "Gelu" and match.root.attribute("approximate") in (

@@ -22,5 +22,7 @@ class GeluInjection(GeluFusion):
         if x.dtype != TensorProto.FLOAT:
             raise Decline("the kernel is for float32 alone")
         is_exact = any(node.op_type == "Erf" for node in match.nodes)
+        if not is_exact and not x.rank:
+            raise Decline("FastGelu takes no scalar")
         gelu = op.Gelu if is_exact else op.FastGelu
         return gelu(x, domain="com.microsoft", like=match.root)

@@ -36,6 +36,11 @@ def test_doubles_have_no_kernel() -> None:
     check(GeluInjection(), before=gelu(ERF, "double"), declined="float32")
 
 
+def test_a_scalar_has_no_fast_kernel() -> None:
+    before = gelu(TANH).replace("float[B,8]", "float")
+    check(GeluInjection(), before=before, declined="scalar")
+
+
 def with_bias(call: str, bias: str = "float[8] b", x: str = "float[B,8] x") -> str:
     return f"""
     <ir_version: 10, opset_import: ["": 20, "com.microsoft": 1]>
@@ -63,6 +68,11 @@ def test_the_bias_is_added_by_the_same_operator(call: str, operator: str) -> Non
 @pytest.mark.parametrize("bias", ["float b = {1}", "float[1,8] b", "float[1] b"])
 def test_a_bias_of_another_shape_stays(bias: str) -> None:
     check(BiasGeluInjection(), before=with_bias("Gelu", bias), declined="each channel")
+
+
+def test_a_scalar_has_no_channels() -> None:
+    before = with_bias("Gelu", bias="float b = {1}", x="float x")
+    check(BiasGeluInjection(), before=before.replace("(float[B,8] y)", "(float y)"), declined="rank")
 
 
 @pytest.mark.parametrize(
