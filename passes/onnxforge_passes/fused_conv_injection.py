@@ -74,9 +74,10 @@ class FusedConvInjection(RewritePass):
             case "HardSigmoid":
                 parameters = [activation.attribute("alpha"), activation.attribute("beta")]
             case "Clip":
+                limits = np.finfo(np.float32)  # ONNX Runtime's Clip lets no infinity pass
                 parameters = [
-                    _bound(activation.attribute("min"), low, -np.inf),
-                    _bound(activation.attribute("max"), high, np.inf),
+                    _bound(activation.attribute("min"), low, limits.min),
+                    _bound(activation.attribute("max"), high, limits.max),
                 ]
         return op.FusedConv(
             x,
@@ -99,4 +100,4 @@ def _bound(attribute: float | None, value: Const | None, absent: float) -> float
     """A bound of a Clip: an attribute until opset 10, an input from 11 on."""
     if attribute is not None:
         return attribute
-    return absent if value is None else float(value.numpy().item())
+    return float(absent if value is None else value.numpy().item())

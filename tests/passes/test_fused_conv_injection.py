@@ -19,9 +19,9 @@ from onnxforge_passes.fused_conv_injection import FusedConvInjection
         ("HardSigmoid<alpha=0.1>(c)", "activation=HardSigmoid, activation_params=[0.1,0.5]"),
         ("Clip(c, low, high)", "activation=Clip, activation_params=[0.5,1.5]"),
         ("Clip(c, high, low)", "activation=Clip, activation_params=[1.5,0.5]"),
-        ('Clip(c, "", high)', "activation=Clip, activation_params=[-inf,1.5]"),
-        ("Clip(c, low)", "activation=Clip, activation_params=[0.5,inf]"),
-        ("Clip(c)", "activation=Clip, activation_params=[-inf,inf]"),
+        ('Clip(c, "", high)', "activation=Clip, activation_params=[-3.40282e+38,1.5]"),
+        ("Clip(c, low)", "activation=Clip, activation_params=[0.5,3.40282e+38]"),
+        ("Clip(c)", "activation=Clip, activation_params=[-3.40282e+38,3.40282e+38]"),
     ],
 )
 def test_activations_join_the_conv(activation: str, attributes: str) -> None:
