@@ -72,7 +72,9 @@ def test_a_bias_of_another_shape_stays(bias: str) -> None:
 
 def test_a_scalar_has_no_channels() -> None:
     before = with_bias("Gelu", bias="float b = {1}", x="float x")
-    check(BiasGeluInjection(), before=before.replace("(float[B,8] y)", "(float y)"), declined="rank")
+    check(
+        BiasGeluInjection(), before=before.replace("(float[B,8] y)", "(float y)"), declined="rank"
+    )
 
 
 @pytest.mark.parametrize(
