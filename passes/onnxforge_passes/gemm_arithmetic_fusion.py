@@ -68,8 +68,8 @@ class GemmArithmeticFusion(RewritePass):
         """The product with its new weights, moved as before."""
         product, *moves, arithmetic = match.nodes
         add = moves.pop(0) if moves and moves[0].op_type == "Add" else None
-        if W.dtype not in FLOATS or len(W_ := W.numpy()) == 0 or W_.ndim != 2:
-            raise Decline("the weights are no matrix of floats")
+        if W.dtype not in FLOATS or (W_ := W.numpy()).ndim != 2 or not W_.size:
+            raise Decline("the weights are no matrix of floats, or an empty one")
         turned = product.op_type == "Gemm" and product.attribute("transB")
         columns = len(W_) if turned else W_.shape[1]
         y = (product if add is None else add).output

@@ -262,6 +262,23 @@ def test_integers_are_left_alone() -> None:
     )
 
 
+@pytest.mark.parametrize("shape", ["4,0", "0,5"])
+def test_weights_without_elements_are_left_alone(shape: str) -> None:
+    rows, columns = shape.split(",")
+    check(
+        GemmArithmeticFusion(),
+        before=f"""
+        g (float[N,{rows}] x) => (float[N,{columns}] y)
+        <float[{shape}] W, float[{columns}] B, float[{columns}] k> {{
+            p = MatMul(x, W)
+            b = Add(p, B)
+            y = Sub(b, k)
+        }}
+        """,
+        declined="empty",
+    )
+
+
 def test_division_by_zero_is_left_alone() -> None:
     check(
         GemmArithmeticFusion(),
