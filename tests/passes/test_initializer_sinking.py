@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 import onnxforge
 from onnxforge import Model, PassManager
-from onnxforge.testing import calls, check, model
+from onnxforge.testing import NeverFired, assert_pass_is_sound, calls, check, model, models
 from onnxforge_passes.initializer_sinking import InitializerSinking
 
 IF = """
@@ -213,3 +213,23 @@ def test_standard_moves_them_back_out_of_the_branch_that_is_taken() -> None:
     optimized = onnxforge.optimize(model(text))
     assert calls(optimized.to_proto()) == "y = Add(x, *)"
     assert set(where(optimized).values()) == {"g"}
+
+
+def outward(proto: ModelProto) -> ModelProto:
+    """The same with every initializer of a body in the main graph."""
+    pending = list(proto.graph.node)
+    for node in pending:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                proto.graph.initializer.extend(attribute.g.initializer)
+                del attribute.g.initializer[:]
+                pending.extend(attribute.g.node)
+    return proto
+
+
+def test_random_models_whose_bodies_read_their_constants_from_around_stay_the_same(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    strategy = models(prefer=["If", "Loop"]).map(outward)
+    assert_pass_is_sound(InitializerSinking(), examples=50, strategy=strategy)
+    assert not [each for each in recwarn if each.category is NeverFired]
