@@ -59,6 +59,8 @@ class Model:
         self.scratch = storage.Scratch()
         self._borrowed: tuple[storage.Scratch, ...] = ()
         self._original: bytes | None = None
+        # How large it was when it was loaded: of another size, it is another model.
+        self._loaded_size: int | None = None
         self._definitions: dict[tuple[str, str, str], FunctionProto] = {}
         self._counter = 0
         # The graphs in order, and the number of edits when they were listed.
@@ -73,7 +75,9 @@ class Model:
 
         Raises `InvalidModelError` if the file is no ONNX model, `OSError` if it cannot be read.
         """
-        return cls(storage.load_skeleton(Path(path)), path)
+        model = cls(storage.load_skeleton(Path(path)), path)
+        model._loaded_size = model.proto.ByteSize()
+        return model
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Model:
@@ -275,6 +279,7 @@ class Model:
         model = Model(proto, self.path)
         model._borrowed = (*self._borrowed, self.scratch)
         model._original = self._original
+        model._loaded_size = self._loaded_size
         return model
 
     def restore(self, earlier: Model) -> None:
@@ -313,8 +318,10 @@ class Model:
         if self._original is not None and not external_data:
             storage.write(Path(path), self.to_bytes())
             return
+        is_other = self._loaded_size not in (None, proto.ByteSize())
+        source = None if is_other else self.path
         storage.save(
-            proto, Path(path), folder=self.folder, source=self.path, external_data=external_data
+            proto, Path(path), folder=self.folder, source=source, external_data=external_data
         )
 
 

@@ -53,15 +53,17 @@ def replace(files: Mapping[Path, Pieces], copies: Mapping[Path, Path]) -> None:
 
 
 def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
+    replaced = path.exists()
     temporary = path.with_name(f".onnxforge-{os.urandom(8).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     file = os.open(temporary, flags, 0o666)
     stack.callback(temporary.unlink, missing_ok=True)
     try:
-        if path.exists():
+        if replaced:
             temporary.chmod(path.stat().st_mode & 0o7777)
         _write_to(file, pieces)
-        os.fsync(file)
+        if replaced:  # nothing that was is lost, not even if the machine stops
+            os.fsync(file)
     finally:
         os.close(file)
     return temporary

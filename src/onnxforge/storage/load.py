@@ -18,6 +18,9 @@ from onnxforge.storage.wire import split_and_count
 SPLIT_FROM = 1 << 16
 """Bytes of file from which leaving payloads in it is worth looking for them."""
 
+PARK_FROM = 1 << 14
+"""Bytes of payload from which it stays in the file: less is read sooner than looked up."""
+
 # What else people have at hand, by its first bytes, and what to do about it.
 _OTHERS = {
     b"version https://git-lfs": "a Git LFS pointer; `git lfs pull` fetches the model",
@@ -35,7 +38,7 @@ _OTHERS = {
 def load_skeleton(path: Path | str) -> ModelProto:
     """The model in the file at *path*, its large payloads parked there.
 
-    Takes memory and time for the graph alone: raw data of 1 KiB and more stays in the file, which
+    Takes memory and time for the graph alone: raw data of 16 KiB and more stays in the file, which
     must not be written to as long as the model is in use (replacing it is noticed).  External data
     is neither read nor looked for.
 
@@ -56,7 +59,7 @@ def load_skeleton(path: Path | str) -> ModelProto:
             return skeleton_from_bytes(file.read(), str(path))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
-                skeleton, ours = split_and_count(data, location, stamp=stamp(status))
+                skeleton, ours = split_and_count(data, location, PARK_FROM, stamp=stamp(status))
             except InvalidModelError as error:
                 raise InvalidModelError(_explain(str(path), data[:32], str(error))) from None
         proto = _parse(skeleton, str(path))
