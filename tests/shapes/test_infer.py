@@ -312,3 +312,20 @@ def test_negative_and_nameless_sizes_are_unknown():
 def test_a_readable_type_shows_expressions_as_names():
     type = tensor_type(T.FLOAT, (2 * N, 3), readable=True)
     assert type.tensor_type.shape.dim[0].dim_param == "2*N"
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes"),
+    [
+        ("Attention", {"qkv_hidden_sizes": [1]}),
+        ("DynamicQuantizeLSTM", {"hidden_size": 2}),
+        ("FusedConv", {"group": "one"}),
+        ("FusedMatMul", {}),
+        ("MultiHeadAttention", {}),
+        ("QLinearAdd", {}),
+        ("SkipLayerNormalization", {}),
+    ],
+)
+def test_nothing_is_known_of_a_node_of_onnx_runtime_that_is_wrong_in_itself(op_type, attributes):
+    proto = helper.make_node(op_type, [], ["o"], domain="com.microsoft", **attributes)
+    assert infer_node(proto, {}, {}, {"": 18, "com.microsoft": 1}, 8) == {}

@@ -6,12 +6,13 @@ Source: ContribOperators.md of ONNX Runtime.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
 from onnxforge.shapes.call import KnownInput, broadcast
-from onnxforge.shapes.custom import register
+from onnxforge.shapes.custom import ShapeFunction, register
 from onnxforge.shapes.dims import Shape
 from onnxforge.shapes.refine import output_shapes
 from onnxforge.shapes.types import dtype_of, shape_of, tensor_type
@@ -124,26 +125,36 @@ def _dequantize(_: NodeProto, inputs: Types) -> Types:
     return [tensor_type(dtype_of(inputs[1]), shape_of(inputs[0]))]
 
 
+def _register(op_type: str, function: ShapeFunction, domain: str = MICROSOFT) -> None:
+    def tolerant(node: NodeProto, inputs: Types) -> Types:
+        # Nodes that are wrong in themselves trip over what should be there, anywhere.
+        with suppress(ArithmeticError, LookupError, TypeError, ValueError):
+            return function(node, inputs)
+        return []
+
+    register(domain, op_type, tolerant)
+
+
 for _op_type in (
     "BiasAdd", "BiasDropout", "BiasGelu", "BiasSoftmax", "FastGelu", "Gelu", "GroupNorm",
     "QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax", "QuickGelu",
     "RotaryEmbedding",
 ):  # fmt: skip
-    register(MICROSOFT, _op_type, _like_first)
+    _register(_op_type, _like_first)
 for _op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
-    register(MICROSOFT, _op_type, _skip_normalization)
+    _register(_op_type, _skip_normalization)
 for _domain in ("", MICROSOFT):
-    register(_domain, "SimplifiedLayerNormalization", _like_first)
-register(MICROSOFT, "Attention", _packed_attention)
-register(MICROSOFT, "DynamicQuantizeLSTM", _dynamic_quantize_lstm)
-register(MICROSOFT, "DynamicQuantizeMatMul", _dynamic_quantize_matmul)
-register(MICROSOFT, "FusedConv", _fused_conv)
-register(MICROSOFT, "FusedGemm", _fused_gemm)
-register(MICROSOFT, "FusedMatMul", _fused_matmul)
-register(MICROSOFT, "MatMulIntegerToFloat", _quantized_matmul)
-register(MICROSOFT, "MatMulNBits", _matmul_n_bits)
-register(MICROSOFT, "MultiHeadAttention", _multi_head_attention)
-register(MICROSOFT, "QLinearAdd", _quantized_binary)
-register(MICROSOFT, "QLinearMul", _quantized_binary)
-register(MICROSOFT, "QuantizeLinear", _quantize)
-register(MICROSOFT, "DequantizeLinear", _dequantize)
+    _register("SimplifiedLayerNormalization", _like_first, _domain)
+_register("Attention", _packed_attention)
+_register("DynamicQuantizeLSTM", _dynamic_quantize_lstm)
+_register("DynamicQuantizeMatMul", _dynamic_quantize_matmul)
+_register("FusedConv", _fused_conv)
+_register("FusedGemm", _fused_gemm)
+_register("FusedMatMul", _fused_matmul)
+_register("MatMulIntegerToFloat", _quantized_matmul)
+_register("MatMulNBits", _matmul_n_bits)
+_register("MultiHeadAttention", _multi_head_attention)
+_register("QLinearAdd", _quantized_binary)
+_register("QLinearMul", _quantized_binary)
+_register("QuantizeLinear", _quantize)
+_register("DequantizeLinear", _dequantize)
