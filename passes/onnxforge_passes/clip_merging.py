@@ -109,7 +109,6 @@ def range_of(value: Value) -> Interval:
         return -inf, inf
     if (bounds := _bounds(node)) is not None:
         return _clip(-inf, bounds), _clip(inf, bounds)
-    is_float = value.dtype in _FLOATS
-    if is_float and (node.op_type in _NOT_NEGATIVE or node.op_type == "Abs"):
+    if (node.op_type in _NOT_NEGATIVE or node.op_type == "Abs") and value.dtype in _FLOATS:
         return 0, inf
     return -inf, inf

@@ -31,9 +31,12 @@ class ElementsToSplit(Pass):
         changes = 0
         for node in graph.calls("Gather", "Split"):
             data = node.input(0)
-            if node.domain or data is None or not data.rank:
+            if node.domain or data is None or data.is_output or node.has_references:
                 continue
-            if data.is_output or node.has_references:
+            taken, reader = (
+                (node.outputs, "Squeeze") if node.op_type == "Split" else ((data,), "Gather")
+            )
+            if any(n.op_type != reader for v in taken for n in v.consumers) or not data.rank:
                 continue
             axis = node.attribute("axis") % data.rank
             elements = (_of_split if node.op_type == "Split" else _of_gathers)(node, data, axis)

@@ -6,7 +6,7 @@ from onnxforge import Builder, Graph, Node, Pass, Value
 
 from .axes import axes_of, input_since
 from .fusion import quantizes
-from .view_merging import is_view
+from .view_merging import VIEWS, is_view
 from .weights import FLOATS
 
 _EXACT = frozenset({"ReduceMax", "ReduceMin"})
@@ -31,8 +31,16 @@ class ReductionMerging(Pass):
         return sum(
             _squeeze(graph, node) or _view(graph, node) or _merge(graph, node)
             for node in graph.calls(*_REDUCTIONS)
-            if not node.domain and not node.has_references and _reduced(node) is not None
+            if not node.domain and not node.has_references and _is_promising(node)
         )
+
+
+def _is_promising(node: Node) -> bool:
+    """Whether there may be something to do, as far as the operators and attributes tell."""
+    reader = _reader(node)
+    is_read = reader is not None and reader.op_type in (*VIEWS, node.op_type)
+    drops = node.op_type in _OF_ONE and node.attribute("keepdims") == 0
+    return (is_read or drops) and _reduced(node) is not None
 
 
 def _reduced(node: Node) -> list[int] | None:

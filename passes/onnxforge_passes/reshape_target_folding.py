@@ -30,9 +30,10 @@ class ReshapeTargetFolding(Pass):
         return sum(self._fold(graph, node) for node in nodes)
 
     def _fold(self, graph: Graph, node: Node) -> bool:
-        data, shape, after = node.input(0), node.input(1), node.output.shape
+        data, shape = node.input(0), node.input(1)
         if data is None or shape is None or shape.is_constant or node.has_references:
             return False
+        after = node.output.shape
         nonempty = range(len(after or ())) if self.nonempty else _not_empty(shape)
         op = Builder(graph, before=node)
         new = None if after is None else reshaped(op, data, after, node.version, nonempty=nonempty)

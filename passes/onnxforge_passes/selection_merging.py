@@ -69,15 +69,15 @@ def _taken(op: Builder, node: Node, data: Value, picked: Selection) -> Value:
 
 def _of_selection(graph: Graph, node: Node) -> bool:
     """Take at once what is taken of what was taken."""
-    outer, between = selection(node), node.input(0)
+    between = node.input(0)
     inner = between.producer if between is not None else None
-    if outer is None or between is None or inner is None or inner.graph is not graph:
+    if between is None or inner is None or inner.graph is not graph:
         return False
-    if between.is_output or list(between.consumers) != [node]:
+    if inner.op_type not in ("Gather", "Slice") or between.is_output or len(between.consumers) > 1:
         return False
-    first = selection(inner)
+    first, outer = selection(inner), selection(node)
     source = inner.input(0)
-    if first is None or source is None or first.axis != outer.axis:
+    if first is None or source is None or outer is None or first.axis != outer.axis:
         return False
     if isinstance(first.taken, Cut) and isinstance(outer.taken, Cut):
         return False  # two Slices are for the pass that merges those
@@ -123,11 +123,12 @@ def _composed(source: Value, first: Selection, second: Selection) -> Selection |
 
 def _of_concat(graph: Graph, node: Node) -> bool:
     """Take from the operand of a Concat what is taken of the whole."""
-    picked, whole = selection(node), node.input(0)
+    whole = node.input(0)
     concat = whole.producer if whole is not None else None
-    if picked is None or whole is None or concat is None or concat.op_type != "Concat":
+    if whole is None or concat is None or concat.op_type != "Concat":
         return False
-    if concat.domain or concat.has_references or whole.rank is None:
+    picked = selection(node)
+    if picked is None or concat.domain or concat.has_references or whole.rank is None:
         return False
     axis = concat.attribute("axis")
     if not isinstance(axis, int) or axis % whole.rank != picked.axis:
@@ -193,12 +194,14 @@ def _operand(
 
 def _rejoin(graph: Graph, node: Node) -> bool:
     """Slice once what is sliced in two, side by side, and concatenated."""
+    operands = list(node.inputs)
+    if not any(map(_are_side_by_side, operands, operands[1:])):
+        return False
     axis = node.attribute("axis")
     rank = node.output.rank
     if not isinstance(axis, int) or not rank:
         return False
     op = Builder(graph, before=node)
-    operands = list(node.inputs)
     joined: list[Value | None] = operands[:1]
     for operand in operands[1:]:
         last = joined[-1]
@@ -217,6 +220,14 @@ def _rejoin(graph: Graph, node: Node) -> bool:
         done = new is not None and graph.replace(node.output, new)
     op.undo()
     return done
+
+
+def _are_side_by_side(left: Value | None, right: Value | None) -> bool:
+    """Whether two values may be slices of one tensor."""
+    one, other = (value.producer if value is not None else None for value in (left, right))
+    if one is None or other is None or one.op_type != "Slice" or other.op_type != "Slice":
+        return False
+    return one.input(0) is other.input(0)
 
 
 def _joint(node: Node, left: Value | None, right: Value | None, axis: int) -> Cut | None:

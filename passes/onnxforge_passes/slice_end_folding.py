@@ -26,9 +26,9 @@ class SliceEndFolding(Pass):
 
 def _fold(graph: Graph, node: Node) -> bool:
     data, ends = node.input(0), node.input(2)
-    if data is None or data.shape is None or ends is None or ends.is_constant:
+    if data is None or ends is None or ends.is_constant:
         return False
-    if ends.contents is None or ends.dtype is None:
+    if data.shape is None or ends.contents is None or ends.dtype is None:
         return False
     count = len(ends.contents.elements)
     axes = _numbers(node.input(3), list(range(count)))

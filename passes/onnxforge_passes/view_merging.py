@@ -25,7 +25,14 @@ class ViewMerging(Pass):
 
     def run(self, graph: Graph) -> int:
         """Merge them; return how many were replaced."""
-        return sum(_merge(graph, node) for node in graph.calls(*VIEWS) if is_view(node))
+        found = (node for node in graph.calls(*VIEWS) if _is_after_one(node) and is_view(node))
+        return sum(_merge(graph, node) for node in found)
+
+
+def _is_after_one(node: Node) -> bool:
+    """Whether what *node* reads may be made by a view, too."""
+    data = node.input(0)
+    return data is not None and data.producer is not None and data.producer.op_type in VIEWS
 
 
 def is_view(node: Node) -> bool:

@@ -59,6 +59,9 @@ class Inference:
         """What is known of *value*."""
         if value.known is None:
             if self._types is None:
+                if value.is_constant and value.tensor is not None:
+                    value.known = self._source(value)
+                    return value.known
                 self._begin()
             if value.known is None:
                 self._infer(value)
@@ -236,9 +239,9 @@ class Inference:
         return known
 
     def _source(self, value: Value) -> Known:
-        """What is known of an input or an initializer."""
-        tensor = value.initializer
-        if tensor is None or value.is_input:
+        """What is known of an input or a constant."""
+        tensor = value.tensor if value.is_constant else None
+        if tensor is None:
             known = (self._types or {}).get(value)
             return self._named(value, self._passed(value) if known is None else known)
         return Known(tuple(tensor.dims), tensor.data_type or None, _contents(value))
