@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from onnxforge import Decline
 
 from .attention import FLOATS, SWAPPED, Attention, Heads, as_heads, as_rows
-from .attention_mask import full_mask, leaves_something
+from .attention_mask import full_mask, readable_mask
 
 
 class AttentionFusion(Attention):
@@ -26,9 +27,7 @@ class AttentionFusion(Attention):
             raise Decline("Attention needs opset 23")
         if q.dtype not in FLOATS:
             raise Decline("ONNX Runtime has Attention for float32 and float16 alone")
-        if heads.mask is not None and not heads.guarded and not leaves_something(heads.mask):
-            # Zeros in ONNX Runtime, and no numbers in what the graph spells out.
-            raise Decline("a row that is masked as a whole would be attended to otherwise")
+        heads = replace(heads, mask=readable_mask(op, heads))
         rows = as_rows(op, q)
         attended = op.Attention(q, k, v, full_mask(op, heads, rows), scale=heads.scale)
         if not heads.guarded or rows is None:

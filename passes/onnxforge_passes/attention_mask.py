@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from onnxforge import Decline, Value
 from onnxforge.shapes import DimLike, known_equal
 
 from .attention import Heads
+from .weights import Array
 
 # A mask is looked at only if it is no larger than masks are.
 _MOST_ELEMENTS = 2**22
@@ -19,6 +21,11 @@ _MOVEMENTS = frozenset(
 )
 # Longer chains are nothing exporters write.
 _MOST_STEPS = 16
+# The lowest number of each type, and the one above it.
+_LOWEST: dict[int | None, tuple[Any, Any]] = {
+    dtype: (np.finfo(numbers).min, np.nextafter(np.finfo(numbers).min, numbers(0)))
+    for dtype, numbers in ((TensorProto.FLOAT, np.float32), (TensorProto.FLOAT16, np.float16))
+}
 
 
 def full_mask(op: Any, heads: Heads, rows: Value | None) -> Value | None:
@@ -52,7 +59,34 @@ def full_mask(op: Any, heads: Heads, rows: Value | None) -> Value | None:
 
 def leaves_something(mask: Value) -> bool:
     """Whether the mask is known to leave every row something to attend to."""
-    return _has_finite_rows(mask) if mask.is_constant else _is_finite(mask)
+    if mask.is_constant:
+        return not _closed_rows(mask, -np.inf).size
+    parts = _parts(mask)
+    return parts is not None and all(np.isfinite(each).all() for each in parts)
+
+
+def readable_mask(op: Any, heads: Heads) -> Value | None:
+    """The mask, such that ONNX Runtime's Attention weighs every row as the graph does.
+
+    A row that is masked as a whole, by minus infinity or by the lowest number of its type, is none
+    the operator attends to: it returns zeros.  The graph computes no numbers for the one, or zeros
+    if it is guarded, and weighs all columns alike for the other, as for any number.  So the lowest
+    number is raised to the next.
+
+    Raises `Decline` if what is in the mask is not known, or such that this does not help.
+    """
+    mask = heads.mask
+    if mask is None:
+        return None
+    lowest, above = _LOWEST[heads.q.dtype]
+    parts = [_closed_rows(mask, float(lowest))] if mask.is_constant else _parts(mask)
+    if parts is None:
+        raise Decline("a row that is masked as a whole would be attended to otherwise")
+    has_lowest = any((each == lowest).any() for each in parts)
+    least = -np.inf if heads.guarded and not has_lowest else lowest
+    if not all(((each >= least) & (each < np.inf)).all() for each in parts):
+        raise Decline("a row that is masked as a whole would be attended to otherwise")
+    return op.Max(mask, above) if has_lowest else mask
 
 
 def _unsqueeze(op: Any, value: Value, axes: list[int]) -> Value:
@@ -71,32 +105,33 @@ def _target(op: Any, size: DimLike, q: Value, rows: Value | None) -> Any:
     return op.Concat(np.array([1, 1]), size, np.array([1]), axis=0)
 
 
-def _is_finite(value: Value) -> bool:
-    """Whether no element can be infinite, or no number."""
+def _parts(value: Value) -> list[Array] | None:
+    """The constants that the elements of a value are taken from; None if there are others."""
+    parts = []
     pending = [value]
     for each in pending:
         node = each.producer
         if each.is_constant:
-            if not np.isfinite(_numbers(each)).all():
-                return False
+            parts.append(_numbers(each))
         elif node is None or node.domain or len(pending) > _MOST_STEPS:
-            return False
+            return None
         elif node.op_type in _MOVEMENTS or node.op_type == "Where":
             read = node.inputs[1:] if node.op_type == "Where" else node.inputs[:1]
             pending += [v for v in read if v is not None]
         else:
-            return False
-    return True
+            return None
+    return parts
 
 
-def _has_finite_rows(mask: Value) -> bool:
-    """Whether every row of a constant has an element that is finite, and none but -inf besides."""
-    array = np.atleast_1d(_numbers(mask))
-    is_finite = np.isfinite(array)
-    return bool((is_finite | (array == -np.inf)).all() and is_finite.any(axis=-1).all())
+def _closed_rows(mask: Value, lowest: float) -> Array:
+    """The rows of a constant that have no element above *lowest*, or one that is no mask's."""
+    rows = np.atleast_1d(_numbers(mask))
+    is_open = (rows > lowest).any(axis=-1) & (rows < np.inf).all(axis=-1)
+    closed: Array = rows[~is_open]
+    return closed
 
 
-def _numbers(constant: Value) -> np.ndarray[Any, Any]:
+def _numbers(constant: Value) -> Array:
     """The elements of a constant; not a number in place of those of too large a one."""
     tensor = constant.tensor
     if tensor is not None and np.prod(tensor.dims, dtype=np.int64) > _MOST_ELEMENTS:

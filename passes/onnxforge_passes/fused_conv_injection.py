@@ -96,7 +96,7 @@ def _sum(op: Any, x: Value, W: Value, B: Value | None, Z: Value | None) -> Any:
     return op.any(conv, op.Add(conv, Z))
 
 
-def _bound(attribute: float | None, value: Const | None, absent: float) -> float:
+def _bound(attribute: float | None, value: Const | None, absent: np.float32) -> float:
     """A bound of a Clip: an attribute until opset 10, an input from 11 on."""
     if attribute is not None:
         return attribute

@@ -7,6 +7,9 @@ WEIGHTS = "p = Softmax <axis = -1> (w)"
 MASKED = "a = Add(w, mask) p = Softmax <axis = -1> (a)"
 GUARDED = "a = Add(w, mask) r = Softmax <axis = -1> (a) n = IsNaN(r) p = Where(n, zero, r)"
 
+LOWEST = "-3.4028234663852886e38"
+"""The lowest float32."""
+
 
 def attention(
     scores: str = SCALED,
@@ -19,7 +22,7 @@ def attention(
     dtype: str = "float",
 ) -> str:
     """A graph that takes two heads of four numbers apart, attends, and puts them together."""
-    constants = {"half": "0.5", "two": "2", "zero": "0"}
+    constants = {"half": "0.5", "two": "2", "zero": "0", "lost": "-inf", "lowest": LOWEST}
     declared = ", ".join(
         f"{dtype} {name}" + (f" = {{{number}}}" if dtype == "float" else "")
         for name, number in constants.items()

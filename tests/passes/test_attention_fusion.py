@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
-from attention_texts import GUARDED, MASKED, SCALED, attention
+from attention_texts import GUARDED, LOWEST, MASKED, SCALED, attention
 
 from onnxforge import Model, optimize
 from onnxforge.testing import check, model
+from onnxforge.verify import compare_models
 from onnxforge_passes.attention_fusion import AttentionFusion
 from onnxforge_passes.attention_layout_fusion import AttentionLayoutFusion
+
+MIXED = f"m = Where(known, lowest, lost) mask = Where(allowed, zero, m) {GUARDED}"
 
 
 def optimized(text: str) -> Model:
@@ -40,8 +46,44 @@ def test_a_mask_goes_along() -> None:
 
 
 def test_the_guard_against_rows_without_numbers_stands_after_it() -> None:
-    result = optimized(attention(SCALED, GUARDED, inputs=", float[1,1,S,L] mask"))
-    assert operators(result) == ["Attention", "IsNaN", "Where"]
+    guarded = f"mask = Where(allowed, zero, lost) {GUARDED}"
+    result = optimized(attention(SCALED, guarded, inputs=", bool[1,1,S,L] allowed"))
+    assert operators(result) == ["Where", "Attention", "IsNaN", "Where"]
+
+
+@pytest.mark.parametrize("weights", [MASKED, GUARDED])
+def test_a_row_of_the_lowest_number_is_weighed_as_any_other(weights: str) -> None:
+    text = attention(
+        SCALED, f"mask = Where(allowed, zero, lowest) {weights}", inputs=", bool[1,1,S,L] allowed"
+    )
+    result = optimized(text)
+    assert operators(result)[:3] == ["Where", "Max", "Attention"]
+    random = np.random.default_rng(0)
+    feeds: dict[str, Any] = {n: random.standard_normal((1, 3, 8), np.float32) for n in "qkv"}
+    feeds["allowed"] = np.zeros((1, 1, 3, 3), bool)
+    assert compare_models(Model(model(text, opset=23)), result, feeds).is_equivalent
+
+
+def test_a_constant_with_a_row_of_the_lowest_number_is_raised() -> None:
+    check(
+        AttentionFusion(),
+        before=f"""
+        g (float[B,2,2,4] q, float[B,2,2,4] k, float[B,2,2,6] v) => (float[B,2,2,6] y)
+        <float[2,2] mask = {{{LOWEST}, {LOWEST}, 0, {LOWEST}}}> {{
+            kt = Transpose <perm = [0, 1, 3, 2]> (k)
+            s = MatMul(q, kt)
+            a = Add(s, mask)
+            p = Softmax <axis = -1> (a)
+            y = MatMul(p, v)
+        }}
+        """,
+        after="""
+        t1 = Max(*, *)
+        t2 = Unsqueeze(t1, *)
+        y = Attention<scale=1>(q, k, v, t2)
+        """,
+        opset=23,
+    )
 
 
 def test_heads_that_always_were_apart_stay_so() -> None:
@@ -90,6 +132,12 @@ def test_half_precision() -> None:
         (attention(dtype="double"), 23, "float32 and float16"),
         (attention(rows="1,S"), 23, "batch"),
         (attention(SCALED, MASKED, inputs=", float[B,1,S,L] mask"), 23, "masked as a whole"),
+        (attention(SCALED, GUARDED, inputs=", float[B,1,S,L] mask"), 23, "masked as a whole"),
+        (
+            attention(SCALED, MIXED, inputs=", bool[B,1,S,L] allowed, bool[B,1,S,L] known"),
+            23,
+            "masked as a whole",
+        ),
     ],
 )
 def test_what_has_no_kernel_or_is_not_known_to_fit_stays(

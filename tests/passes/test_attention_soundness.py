@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from attention_texts import LOWEST
 from hypothesis import strategies as st
 from onnx import ModelProto
 
@@ -25,20 +26,21 @@ def attentions(draw: st.DrawFn) -> ModelProto:
     """A model of one attention: heads apart or side by side, sizes known or not, or broadcast."""
     some = lambda *options: draw(st.sampled_from(options))
     batch, rows, columns = some("B", "1", "2"), some("S", "1", "3"), some("L", "1", "5")
-    heads, size = some(1, 2), some(1, 4)
+    heads, size, own_size = some(1, 2), some(1, 4), some(1, 4, 4)
     inputs, body = [], []
     for name, length in (("q", rows), ("k", columns), ("v", columns)):
         own = some(batch, batch, batch, "1")
+        width = own_size if name == "v" else size
         if some(True, True, False):
-            inputs.append(f"float[{own},{length},{heads * size}] {name}")
-            body.append(f"{name}r = Reshape({name}, apart)")
+            inputs.append(f"float[{own},{length},{heads * width}] {name}")
+            body.append(f"{name}r = Reshape({name}, apart{width})")
             swapped = "0, 2, 3, 1" if name == "k" else "0, 2, 1, 3"
             body.append(f"{name}t = Transpose <perm = [{swapped}]> ({name}r)")
         elif name == "k":
             inputs.append(f"float[{own},{heads},{length},{size}] k")
             body.append(f"kt = Transpose <perm = [{some('0, 1, 3, 2', '0, 1, 3, 2')}]> (k)")
         else:
-            inputs.append(f"float[{own},{some(heads, heads, 1)},{length},{size}] {name}")
+            inputs.append(f"float[{own},{some(heads, heads, 1)},{length},{width}] {name}")
             body.append(f"{name}t = Identity({name})")
     body.append(some("qs = Mul(qt, half)", "qs = Div(qt, half)", "qs = Identity(qt)"))
     body.append("s = MatMul(qs, kt)")
@@ -48,16 +50,17 @@ def attentions(draw: st.DrawFn) -> ModelProto:
         masked = "a"
         shape = [some(batch, "1"), some(str(heads), "1"), some(rows, rows, "1"), columns]
         inputs.append(f"bool[{','.join(shape[some(0, 0, 1, 2) :])}] allowed")
-        body.append(f"m = Where(allowed, zero, {some('low', 'nothing')})")
+        body.append(f"m = Where(allowed, zero, {some('low', 'lowest', 'nothing')})")
         body.append(some("a = Add(w, m)", "a = Add(m, w)"))
     body.append(f"r = Softmax <axis = {some(-1, -1, 3, 2)}> ({masked})")
     body.append(some("p = Identity(r)", "n = IsNaN(r) p = Where(n, zero, r)"))
     body.append("y = MatMul(p, vt)")
     text = f"""
     g ({", ".join(inputs)}) => (float[{some("X", "X")},Y,Z,W] y)
-    <int64[4] apart = {{0, 0, {heads}, {size}}}, float half = {{0.5}}, float[1] many = {{3}},
-     float zero = {{0}}, float low = {{-1e30}}, float inf = {{1e38}}, float ten = {{10}}>
-    {{ i = Mul(inf, ten) nothing = Neg(i) {" ".join(body)} }}
+    <int64[4] apart1 = {{0, 0, {heads}, 1}}, int64[4] apart4 = {{0, 0, {heads}, 4}},
+     float half = {{0.5}}, float[1] many = {{3}}, float zero = {{0}},
+     float low = {{-1e30}}, float lowest = {{{LOWEST}}}, float nothing = {{-inf}}>
+    {{ {" ".join(body)} }}
     """
     return model(text, opset=some(13, 17, 23))
 
