@@ -30,6 +30,8 @@ class MultiHeadAttentionInjection(Attention):
         if rows[0] is None:
             raise Decline("the queries are not split into heads by a Transpose")
         if None in rows:
+            if k.shape is None or k.shape[3] != heads.size:
+                raise Decline("keys and values that are apart have to be of one size")
             rows[1:] = k, v
         attended = op.MultiHeadAttention(
             *rows,

@@ -200,3 +200,21 @@ def test_in_a_body() -> None:
     result = optimized(check_text)
     bodies = [[node.op_type for node in graph] for graph in result.graphs()]
     assert ["MultiHeadAttention"] in bodies
+
+
+def test_keys_and_values_that_are_apart_have_to_be_of_one_size() -> None:
+    check(
+        MultiHeadAttentionInjection(),
+        before="""
+        g (float[B,S,8] q, float[B,2,L,4] k, float[B,2,L,6] v) => (float[B,2,S,6] y)
+        <int64[4] apart = {0, 0, 2, 4}> {
+            qr = Reshape(q, apart)
+            qt = Transpose <perm = [0, 2, 1, 3]> (qr)
+            kt = Transpose <perm = [0, 1, 3, 2]> (k)
+            w = MatMul(qt, kt)
+            p = Softmax <axis = -1> (w)
+            y = MatMul(p, v)
+        }
+        """,
+        declined="one size",
+    )
