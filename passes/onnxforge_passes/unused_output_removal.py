@@ -10,7 +10,8 @@ class UnusedOutputRemoval(Pass):
     """Leave out optional outputs that nothing reads, such as a Dropout's mask.
 
     A runtime then need not compute them.  Of a BatchNormalization they are kept, since before
-    opset 14 having them meant training.
+    opset 14 having them meant training, and of an Attention with a cache, since ONNX Runtime reads
+    no cache without returning it.
     """
 
     def run(self, graph: Graph) -> int:
@@ -20,7 +21,8 @@ class UnusedOutputRemoval(Pass):
 
 def _trim(graph: Graph, node: Node) -> int:
     schema = operators.schema(node.op_type, node.domain, node.version)
-    if schema is None or node.op_type == "BatchNormalization":
+    is_cached = node.op_type == "Attention" and node.input(4) is not None
+    if schema is None or node.op_type == "BatchNormalization" or is_cached:
         return 0
     removed = 0
     while len(node.outputs) > schema.min_output and not node.outputs[-1].is_used:

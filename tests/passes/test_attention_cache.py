@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from onnxforge.testing import check
+from onnxforge import optimize
+from onnxforge.testing import check, model
 from onnxforge_passes.attention_cache_fusion import AttentionCacheFusion
 from onnxforge_passes.attention_cache_injection import AttentionCacheInjection
 
@@ -76,6 +77,12 @@ def test_onnx_runtimes_own_operator_appends_rows() -> None:
 def test_heads_that_no_transpose_takes_apart_stay() -> None:
     text = own("Reshape(kr, other)").replace("apart =", "other = {0, 2, -1, 4}, int64[4] apart =")
     check(AttentionCacheInjection(), before=text, declined="Transposes")
+
+
+def test_a_cache_that_nobody_keeps_is_returned_all_the_same() -> None:
+    result = optimize(model(graph(outputs=""), opset=23), verify="edits")
+    (node,) = result.graph
+    assert len(node.outputs) == 3
 
 
 def test_what_attends_to_earlier_rows_alone_stays() -> None:

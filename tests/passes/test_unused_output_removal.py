@@ -36,6 +36,18 @@ def test_what_is_returned_or_read_stays() -> None:
     )
 
 
+def test_a_cache_is_returned_where_it_is_read() -> None:
+    check(
+        UnusedOutputRemoval(),
+        before="""
+        g (float[1,2,3,4] q, float[1,2,3,4] past) => (float[1,2,3,4] y) {
+            y, keys, values = Attention(q, q, q, "", past, past)
+        }
+        """,
+        opset=23,
+    )
+
+
 def test_outputs_that_are_not_optional_stay() -> None:
     check(
         UnusedOutputRemoval(),
