@@ -150,6 +150,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     if call == "replace":
         monkeypatch.setattr(Path, "replace", fail)
     elif call == "copy":
+        monkeypatch.setattr(files, "GATHERED", 0)
         monkeypatch.setattr(os, "copy_file_range", fail)
     else:
         monkeypatch.setattr(os, call, fail)
@@ -180,6 +181,7 @@ def test_without_the_kernel_s_copy_the_bytes_are_the_same(
             raise OSError(how, "not between these")
         return 0
 
+    monkeypatch.setattr(files, "GATHERED", 0)
     for name in refused:
         monkeypatch.setattr(os, name, refuse)
     out = inline.with_name("o.onnx")

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, filled by the kernel from other files."""
+"""Files that appear complete or not at all, large payloads copied by the kernel from others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from onnxforge.errors import ExternalDataError
 from onnxforge.storage.span import Span
 
 Pieces: TypeAlias = list[bytes | Span]
+
+GATHERED = 1 << 22
+"""Bytes up to which pieces are read, and written together: a call for each would take longer."""
 
 # How the kernel says that it cannot copy between these two files, though a program can.
 _NO_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM}
@@ -70,18 +73,42 @@ def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
 
 
 def _write_to(file: int, pieces: Pieces) -> None:
+    waiting = bytearray()
     with ExitStack() as stack:
         sources: dict[str, int] = {}
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                _write_all(file, piece)
-                continue
-            source = sources.get(piece.path)
-            if source is None:
-                source = os.open(piece.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+        def source_of(span: Span) -> int:
+            if span.path not in sources:
+                source = os.open(span.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
                 stack.callback(os.close, source)
-                sources[piece.path] = source
-            _copy(source, piece, file)
+                sources[span.path] = source
+            return sources[span.path]
+
+        for piece in pieces:
+            is_small = (piece.length if isinstance(piece, Span) else len(piece)) < GATHERED
+            if is_small:
+                waiting += _read(source_of(piece), piece) if isinstance(piece, Span) else piece
+            if waiting and (not is_small or len(waiting) >= GATHERED):
+                _write_all(file, waiting)
+                waiting.clear()
+            if is_small:
+                continue
+            if isinstance(piece, Span):
+                _copy(source_of(piece), piece, file)
+            else:
+                _write_all(file, piece)
+        _write_all(file, waiting)
+
+
+def _read(source: int, span: Span) -> bytes:
+    os.lseek(source, span.offset, os.SEEK_SET)
+    content = os.read(source, span.length)
+    while len(content) < span.length:
+        more = os.read(source, span.length - len(content))
+        if not more:
+            raise _short(span, span.length - len(content))
+        content += more
+    return content
 
 
 def _copy(source: int, span: Span, file: int) -> None:
@@ -99,7 +126,11 @@ def _copy(source: int, span: Span, file: int) -> None:
                 break
             offset, left = offset + copied, left - copied
     if left:
-        raise ExternalDataError(f"{span.path}: ends {left} bytes before a tensor's data does")
+        raise _short(span, left)
+
+
+def _short(span: Span, left: int) -> ExternalDataError:
+    return ExternalDataError(f"{span.path}: ends {left} bytes before a tensor's data does")
 
 
 def _copy_in_kernel(source: int, file: int, count: int, offset: int) -> int:
@@ -121,7 +152,8 @@ def _copy_here(source: int, file: int, count: int, offset: int) -> int:
     return len(content)
 
 
-def _write_all(file: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(file, left) :]
+def _write_all(file: int, content: bytes | bytearray) -> None:
+    with memoryview(content) as left:
+        done = 0
+        while done < len(left):
+            done += os.write(file, left[done:])
