@@ -14,7 +14,7 @@ from onnxforge.storage.span import Span
 
 Pieces: TypeAlias = list[bytes | Span]
 
-GATHERED = 1 << 22
+GATHERED = 1 << 20
 """Bytes up to which pieces are read, and written together: a call for each would take longer."""
 
 # How the kernel says that it cannot copy between these two files, though a program can.
