@@ -52,10 +52,20 @@ ANDROID ?= full
 test-android: .venv/.dev ## the app on a JVM, its native library under qemu; ANDROID=short for less
 	ONNXFORGE_ANDROID=$(ANDROID) $(BIN)/python -m pytest tests/android
 
-bench: .venv/.dev ## what the graph, each pass, start, scale, files and memory cost; JSON in build/
-	@mkdir -p build
-	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-json build/benchmarks.json
-	$(BIN)/python benchmarks/performance.py --json build/performance.json
+MODELS ?= build/bench/models
+BENCH := OMP_NUM_THREADS=1 TMPDIR=build/bench build/peers/bin/python benchmarks
+bench: build/peers .venv/.dev $(MODELS) ## what is asked of our speed and what is measured: build/bench; MODELS=folder
+	$(BENCH)/start.py --json build/bench/start.json
+	$(BENCH)/counts.py --json build/bench/counts.json
+	$(BENCH)/files.py --json build/bench/files.json
+	$(BENCH)/scale.py --json build/bench/scale.json
+	$(BENCH)/speed.py $(MODELS) --turns 3 --enough 2 --json build/bench/speed.json --markdown build/bench/speed.md
+	$(BIN)/python -m pytest -q benchmarks/test_core.py --benchmark-enable --benchmark-quiet --benchmark-json build/bench/core.json
+	$(BIN)/python benchmarks/asked.py build/bench
+
+build/bench/models: benchmarks/models.py benchmarks/graphs.py | .venv/.dev
+	rm -rf $@ $@.part && mkdir -p build/bench
+	$(BIN)/python benchmarks/models.py $@.part && mv $@.part $@
 
 PEERS := onnxsim==0.8.1 onnxslim==0.1.98 onnxoptimizer==0.4.2 onnxscript==0.7.2 onnxruntime==1.31.1 onnx==1.23.2
 build/peers: pyproject.toml

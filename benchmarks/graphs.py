@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 
 def chain(nodes: int) -> ModelProto:
@@ -32,21 +35,42 @@ def branches(nodes: int) -> ModelProto:
     """Many small bodies: each If of a row chooses between two nodes."""
     body, last = [], "x"
     for index in range(nodes // 3):
-        inner = [
-            helper.make_graph(
-                [helper.make_node(op_type, [last], [f"{op_type}{index}"])],
-                f"{op_type}{index}",
-                [],
-                [helper.make_tensor_value_info(f"{op_type}{index}", TensorProto.FLOAT, None)],
-            )
+        made = [
+            helper.make_node(op_type, [last], [f"{op_type}{index}"])
             for op_type in ("Relu", "Sigmoid")
         ]
-        branches = {"then_branch": inner[0], "else_branch": inner[1]}
-        body.append(helper.make_node("If", ["c"], [f"v{index}"], **branches))
+        body.append(_choice(f"v{index}", made[:1], made[1:]))
         last = f"v{index}"
-    model = _model(body, last, ["N", 4], [])
-    model.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
-    return model
+    return _model(body, last, ["N", 4], [], conditions=["c"])
+
+
+def nests(nodes: int, depth: int = 20) -> ModelProto:
+    """Deep nests: a row of Ifs, each with another within, and so on, *depth* deep."""
+
+    def choice(name: str, x: str, level: int) -> NodeProto:
+        first = helper.make_node("Sigmoid", [x], [f"{name}s"])
+        rest = choice(f"{name}i", f"{name}s", level - 1) if level else None
+        other = helper.make_node("Tanh", [x], [f"{name}t"])
+        return _choice(name, [first, rest] if rest else [first], [other])
+
+    body, last = [], "x"
+    for index in range(nodes // (3 * depth)):
+        body.append(choice(f"v{index}", last, depth - 1))
+        last = f"v{index}"
+    return _model(body, last, ["N", 4], [], conditions=["c"])
+
+
+def _choice(name: str, then: list[NodeProto], other: list[NodeProto]) -> NodeProto:
+    branches = {
+        branch: helper.make_graph(
+            nodes,
+            nodes[-1].output[0],
+            [],
+            [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)],
+        )
+        for branch, nodes in (("then_branch", then), ("else_branch", other))
+    }
+    return helper.make_node("If", ["c"], [name], **branches)
 
 
 def initializers(nodes: int) -> ModelProto:
@@ -62,7 +86,7 @@ def initializers(nodes: int) -> ModelProto:
     return _model(body[:nodes], body[nodes - 1].output[0], ["N", 4], weights[: (nodes + 1) // 2])
 
 
-def convolutions(nodes: int) -> ModelProto:
+def convolutions(nodes: int, width: int = 2) -> ModelProto:
     """Conv, BatchNormalization and Relu, as torch's exporter names and annotates them."""
     body, weights, infos, last = [], [], [], "x"
     random = np.random.default_rng(0)
@@ -71,8 +95,8 @@ def convolutions(nodes: int) -> ModelProto:
         names = [
             f"encoder.layers.{index}.{part}" for part in ["weight", "scale", "bias", "mean", "var"]
         ]
-        weights.append(_weight(names[0], random, (2, 2, 1, 1)))
-        weights += [_weight(name, random, (2,)) for name in names[1:]]
+        weights.append(_weight(names[0], random, (width, width, 1, 1)))
+        weights += [_weight(name, random, (width,)) for name in names[1:]]
         steps = [
             (
                 "Conv",
@@ -88,20 +112,106 @@ def convolutions(nodes: int) -> ModelProto:
             body.append(
                 helper.make_node(op_type, [last, *parameters], [output], name, **attributes)
             )
-            infos.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", 2, 4, 4]))
+            infos.append(
+                helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", width, 4, 4])
+            )
             last = output
-    return _model(body, last, ["N", 2, 4, 4], weights, infos[:-1])
+    return _model(body, last, ["N", width, 4, 4], weights, infos[:-1])
+
+
+def encoder(layers: int, width: int = 768) -> ModelProto:
+    """A transformer as torch's exporter spells it: shapes computed, LayerNormalization and Gelu in
+    pieces, 48 * width * width bytes of weights in a layer, none of which has to change."""
+    body: list[NodeProto] = []
+    weights = [
+        numpy_helper.from_array(np.array(value, dtype), name)
+        for name, value, dtype in (
+            ("two", 2, np.float32),
+            ("eps", 1e-5, np.float32),
+            ("root", 2**0.5, np.float32),
+            ("one", 1, np.float32),
+            ("half", 0.5, np.float32),
+            ("scale", (width / 12) ** 0.5, np.float32),
+            ("i0", 0, np.int64),
+            ("i1", 1, np.int64),
+            ("front", [0], np.int64),
+            ("heads", [12, width // 12], np.int64),
+            ("width", [width], np.int64),
+        )
+    ]
+    # Random numbers take longer to make than to optimize.
+    noise = np.random.default_rng(0).standard_normal(5 * width * width, np.float32) / 32
+
+    def add(op_type: str, *inputs: str, **attributes: Any) -> str:
+        return several(1, op_type, *inputs, **attributes)[0]
+
+    def several(count: int, op_type: str, *inputs: str, **attributes: Any) -> list[str]:
+        name = f"/{op_type}_{len(body)}"
+        outputs = [f"{name}_output_{index}" for index in range(count)]
+        body.append(helper.make_node(op_type, inputs, outputs, name, **attributes))
+        return outputs
+
+    def weight(*shape: int) -> str:
+        data = noise[len(weights) :][: math.prod(shape)].reshape(shape)
+        weights.append(numpy_helper.from_array(data, f"layers.{len(weights)}.weight"))
+        return weights[-1].name
+
+    def linear(x: str, out: int, size: int) -> str:
+        return add("Add", weight(out), add("MatMul", x, weight(size, out)))
+
+    def norm(x: str) -> str:
+        centred = add("Sub", x, add("ReduceMean", x, axes=[-1]))
+        variance = add("ReduceMean", add("Pow", centred, "two"), axes=[-1])
+        scaled = add("Div", centred, add("Sqrt", add("Add", variance, "eps")))
+        return add("Add", add("Mul", scaled, weight(width)), weight(width))
+
+    def sizes(x: str, *rest: str) -> str:
+        shape = add("Shape", x)
+        found = [add("Unsqueeze", add("Gather", shape, i), "front") for i in ("i0", "i1")]
+        return add("Concat", *found, *rest, axis=0)
+
+    def heads(x: str, *order: int) -> str:
+        return add("Transpose", add("Reshape", x, sizes(x, "heads")), perm=order)
+
+    x = "x"
+    for _ in range(layers):
+        q, k, v = several(3, "Split", linear(norm(x), 3 * width, width), axis=-1)
+        scores = add("MatMul", heads(q, 0, 2, 1, 3), heads(k, 0, 2, 3, 1))
+        weighed = add("Softmax", add("Div", scores, "scale"), axis=-1)
+        mixed = add("MatMul", weighed, heads(v, 0, 2, 1, 3))
+        mixed = add("Transpose", mixed, perm=[0, 2, 1, 3])
+        x = add("Add", x, linear(add("Reshape", mixed, sizes(x, "width")), width, width))
+        y = linear(norm(x), 4 * width, width)
+        erf = add("Add", add("Erf", add("Div", y, "root")), "one")
+        x = add("Add", x, linear(add("Mul", add("Mul", y, erf), "half"), width, 4 * width))
+    return _model(body, x, ["N", "S", width], weights)
+
+
+def constants(nodes: int) -> ModelProto:
+    """Two nodes in three compute with weights alone, and need a kernel for it."""
+    body, weights, last = [], [], "x"
+    random = np.random.default_rng(0)
+    for index in range(nodes // 3):
+        weights.append(_weight(f"w{index}", random, (16, 16)))
+        body.append(helper.make_node("Exp", [f"w{index}"], [f"e{index}"]))
+        body.append(helper.make_node("Erf", [f"e{index}"], [f"f{index}"]))
+        body.append(helper.make_node("MatMul", [last, f"f{index}"], [f"v{index}"]))
+        last = f"v{index}"
+    return _model(body, last, ["N", 16], weights)
 
 
 def _weight(name: str, random: np.random.Generator, shape: tuple[int, ...]) -> TensorProto:
     return numpy_helper.from_array(random.uniform(0.5, 1.5, shape).astype(np.float32), name)
 
 
-def _model(nodes, last, shape, weights, infos=()) -> ModelProto:  # type: ignore[no-untyped-def]
+def _model(nodes, last, shape, weights, infos=(), conditions=()) -> ModelProto:  # type: ignore[no-untyped-def]
     graph = helper.make_graph(
         nodes,
         "benchmark",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, shape),
+            *[helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in conditions],
+        ],
         [helper.make_tensor_value_info(last, TensorProto.FLOAT, shape)],
         weights,
         value_info=infos,

@@ -121,14 +121,14 @@ class Bench:
     def __call__(self, source: Path) -> dict[str, Any]:
         """All tools' results on one model, by tool, and the original's under "original"."""
         entry = self.entries.get(str(source.resolve()))
-        external = _external(source)
+        beside = data_files(source)
         with tempfile.TemporaryDirectory() as folder:
             results, written = {}, {}
             for tool in self.tools:
                 # Folders of their own, for files beside the model.
                 target = Path(folder, tool, "model.onnx")
                 target.parent.mkdir()
-                for name in external:  # ONNX Runtime refers to the original's
+                for name in beside:  # ONNX Runtime refers to the original's
                     copy = target.parent / name
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source.parent / name, copy)
@@ -223,16 +223,16 @@ def _send(pipe: Any, task: Callable[..., Iterator[Any]], given: tuple[Any, ...])
 def models(paths: list[Path], limit_mb: float) -> list[Path]:
     """The models among and in *paths*, the smallest first."""
     found = [f for p in paths for f in (p.rglob("*.onnx") if p.is_dir() else [p])]
-    sizes = {file: _megabytes(file) for file in found}
+    sizes = {file: megabytes(file) for file in found}
     return sorted((file for file in found if sizes[file] <= limit_mb), key=sizes.__getitem__)
 
 
-def _megabytes(model: Path) -> float:
-    files = [model, *(model.parent / name for name in _external(model))]
+def megabytes(model: Path) -> float:
+    files = [model, *(model.parent / name for name in data_files(model))]
     return sum(file.stat().st_size for file in files) / 1e6
 
 
-def _external(model: Path) -> list[str]:
+def data_files(model: Path) -> list[str]:
     """The names of the files that hold external data of a model."""
     proto = onnx.load(model, load_external_data=False)
     entries = (entry for tensor in proto.graph.initializer for entry in tensor.external_data)

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import geometric_mean, median, median_high
 from typing import Any
 
+from tables import grid
+
 OURS = "onnxforge"
 Row = Mapping[str, Any]
 _SLOWER = 0.97
@@ -141,9 +143,9 @@ def by_model(store: Row) -> tuple[list[str], list[list[str]]]:
 
 
 def markdown(store: Row) -> str:
-    parts = [_markdown(["", ""], [list(pair) for pair in totals(store)])]
-    parts += [_markdown(TOOL_HEADER, by_tool(store)), _markdown(*by_model(store))]
-    return "\n".join(parts)
+    parts = [grid(["", ""], [list(pair) for pair in totals(store)])]
+    parts += [grid(TOOL_HEADER, by_tool(store)), grid(*by_model(store))]
+    return "\n\n".join(parts) + "\n"
 
 
 def show(store: Row) -> None:
@@ -204,11 +206,6 @@ def _larger(store: Row) -> list[str]:
         and (after := row["tools"].get(OURS, {}).get("bytes"))
         and after > 1.01 * before
     ]
-
-
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 if __name__ == "__main__":
