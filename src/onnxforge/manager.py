@@ -12,7 +12,7 @@ from onnxforge.ir import Model, Node, Value
 from onnxforge.ir.model import gc_paused
 from onnxforge.passes import Pass
 from onnxforge.report import Report, Step, Tally
-from onnxforge.targets import Target
+from onnxforge.targets import Target, welcomes
 
 
 class Checker(Protocol):
@@ -33,7 +33,7 @@ class PassManager:
     A pass that found nothing to do in a model is not run on it again before it is edited.
 
     A *checker* is asked before every edit; one it refuses does not happen, and the run goes on.
-    Nor does one that brings in an operator which *target* has no kernel for, unless the model held
+    Nor does one that brings in an operator which *target* does not welcome, unless the model held
     it to begin with.
     """
 
@@ -93,15 +93,15 @@ class PassManager:
         report.nodes = _count(model)
         return report
 
-    def _admission(self, model: Model) -> Callable[[Node], bool] | None:
+    def _admission(self, model: Model) -> Callable[[Node, Iterable[Node]], bool] | None:
         if (target := self.target) is None:
             return None
         held = {(node.domain, node.op_type) for graph in model.graphs() for node in graph}
 
-        def admits(node: Node) -> bool:
+        def admits(node: Node, instead: Iterable[Node]) -> bool:
             operator = (node.domain, node.op_type)
             known = operator in held or operator in model.function_operators
-            return known or bool(target.kernels_for(node))
+            return known or welcomes(target, node, instead)
 
         return admits
 

@@ -84,7 +84,7 @@ class RewritePass(Pass):
         except BaseException:
             op.undo()
             raise
-        if not all(map(graph.admits, op.nodes)):
+        if not all(graph.admits(node, match.outputs) for node in op.nodes):
             op.undo()
             return None
         new: tuple[Value, ...] = result if isinstance(result, tuple) else (result,)

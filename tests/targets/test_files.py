@@ -83,6 +83,8 @@ def test_no_pass_introduces_what_the_file_lacks(tmp_path: Path) -> None:
         (ABACUS | {"operator": {}}, "a target has no 'operator'; it may have like, needs"),
         (ABACUS | {"like": "onnx"}, "either 'operators' or"),
         (ABACUS | {"passes": "standard"}, "its 'passes' are no list"),
+        (ABACUS | {"rest": 1}, "its 'rest' is no name"),
+        (ABACUS | {"rest": "a human"}, "no target called 'a human'"),
         (ABACUS | {"operators": []}, "operators should be a JSON object"),
         (ABACUS | {"operators": {"Add": {}}}, "the kernels of Add are no list"),
         (ABACUS | {"operators": {"Add": [{"dtype": ["FLOAT"]}]}}, "a kernel of Add has no 'dtype'"),

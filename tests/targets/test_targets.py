@@ -114,15 +114,72 @@ def test_an_operator_that_the_model_holds_is_not_held_against_it():
 
 def test_a_pass_that_edits_nodes_may_not_introduce_what_the_target_does_not_run():
     class Injection(Pass):
-        """Let the Relu read an absolute value."""
+        """Let the Relu read a Gelu."""
 
         def run(self, graph):
             relu = next(node for node in graph if node.op_type == "Relu")
-            relu.set_input(0, Builder(graph, before=relu).Abs(relu.inputs[0]))
+            relu.set_input(0, Builder(graph, before=relu).Gelu(relu.inputs[0]))
             return 0
 
-    with pytest.raises(PassError, match="introduced Abs"):
-        optimize(model(CONV_RELU), Injection(), target="coreml", verify=False)
+    with pytest.raises(PassError, match="introduced Gelu"):
+        optimize(model(CONV_RELU, opset=20), Injection(), target="tensorrt", verify=False)
+    optimize(model(CONV_RELU, opset=20), Injection(), target="coreml", verify=False)  # on the CPU
+
+
+def test_what_the_rest_runs_may_come_in_for_what_it_ran_already():
+    text = """
+    g (float[2,4] x) => (float[2,4] y) <float[4,4] w, float root = {1.41421354}, float one = {1}, float half = {0.5}>
+    {
+        a = MatMul(x, w)
+        d = Div(a, root)
+        e = Erf(d)
+        s = Add(e, one)
+        m = Mul(a, s)
+        y = Mul(m, half)
+    }
+    """
+    assert not targets.load("xnnpack").runs("Gelu")
+    result = optimize(model(text, opset=20), target="xnnpack")
+    assert [node.op_type for node in result.graph] == ["MatMul", "Gelu"]
+    result = optimize(model(text, opset=20), target="tensorrt")
+    assert "Gelu" not in {node.op_type for node in result.graph}
+
+
+def test_what_the_rest_runs_may_not_come_in_for_what_the_target_runs():
+    text = """
+    g (float[2,4] x) => (float[2,4] y, float[2,4] z, float[2,4] u)
+    <float[4,4] v, float[4,4] w, float[4,4] k>
+    {
+        y = MatMul(x, v)
+        z = MatMul(x, w)
+        u = MatMul(x, k)
+    }
+    """
+    result = optimize(model(text), "parallel-matmul-merging", target="xnnpack")
+    assert [node.op_type for node in result.graph] == ["MatMul", "MatMul", "MatMul"]
+    result = optimize(model(text), "parallel-matmul-merging")
+    assert [node.op_type for node in result.graph] == ["MatMul", "Split"]
+
+
+def test_of_what_goes_only_what_nothing_else_needs_counts():
+    class Injection(RewritePass):
+        """Call the exponential of what a MatMul computes an Abs."""
+
+        shared = True
+
+        def pattern(self, op, x, w):
+            return op.Exp(op.MatMul(x, w))
+
+        def rewrite(self, op, x, w):
+            return op.Abs(x)
+
+    text = "g (float[2,2] x) => (float[2,2] y, {z}) <float[2,2] w> {{ a = MatMul(x, w) y = Exp(a) {more} }}"
+    needed = model(text.format(z="float[2,2] z", more="z = Neg(a)"))
+    result = optimize(needed, Injection(), target="xnnpack", verify=False)
+    assert [node.op_type for node in result.graph] == ["MatMul", "Abs", "Neg"]
+    unneeded = model(text.format(z="float[2,2] z", more="z = Neg(x)"))
+    result = optimize(unneeded, Injection(), target="xnnpack", verify=False)
+    assert [node.op_type for node in result.graph] == ["MatMul", "Exp", "Neg"]
 
 
 def test_a_node_without_a_kernel_splits_the_model():

@@ -332,7 +332,7 @@ class Graph:
         returns = tuple(g for g in returned if g is scope or g.owner_in(scope) not in makers)
         if old.is_used and not readers and not returns:
             return False
-        if new.producer is not None and not self.admits(new.producer):
+        if new.producer is not None and not self.admits(new.producer, (old,)):
             return False
         if self.model.checker is not None and not self.model.checker(old, new):
             return False
@@ -514,9 +514,12 @@ class Graph:
             main[domain] = version
         self.model.edits += 1
 
-    def admits(self, node: Node) -> bool:
-        """Whether the place the model is for runs *node*; if not, that is noted for the report."""
-        if self.model.admits is None or self.model.admits(node):
+    def admits(self, node: Node, instead: Iterable[Value]) -> bool:
+        """Whether the place the model is for wants *node* to come in for the values *instead*.
+
+        If not, that is noted for the report.
+        """
+        if self.model.admits is None or self.model.admits(node, removal.doomed(instead)):
             return True
         self.decline(f"the target has no kernel for {node.op_type} of this type and opset")
         return False

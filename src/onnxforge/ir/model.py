@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
@@ -35,7 +35,7 @@ class Model:
     inference finds them.
 
     `checker`, if set, is asked before every replacement and may refuse it, and `admits` is asked
-    about nodes that are to come in by one.  `running` is the name of the pass at work; with
+    about nodes that are to come in by one, and told which ones are to go.  `running` is the name of the pass at work; with
     `provenance` it is written into the metadata of every node the pass makes or changes.
     `nbytes_before` is how large the model was when the run at work began.  `declined` counts why
     passes left things alone, and `idle` holds, beside the number of edits when it was found, which
@@ -48,7 +48,7 @@ class Model:
         self.minimums: dict[str, int] = {}
         self.names: set[str] = set()
         self.checker: Callable[[Value, Value], bool] | None = None
-        self.admits: Callable[[Node], bool] | None = None
+        self.admits: Callable[[Node, Iterable[Node]], bool] | None = None
         self.running: str | None = None
         self.provenance = False
         self.nbytes_before: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +18,24 @@ def prune(graph: Graph) -> int:
         if not any(value.is_used for value in node.outputs) and not node.operator.effects:
             _drop(node)
     return before - len(graph)
+
+
+def doomed(values: Iterable[Value]) -> Iterator[Node]:
+    """The nodes that would go if nothing used *values* any more."""
+    unused = dict.fromkeys(values)
+    going: dict[Node, None] = {}
+    pending = [value.producer for value in unused]
+    while pending:
+        node = pending.pop()
+        if node is None or node.graph is None or node in going:
+            continue
+        if all(
+            v in unused or (not v.is_output and v.consumers.keys() <= going.keys())
+            for v in node.outputs
+        ):
+            going[node] = None
+            yield node
+            pending += [value.producer for value in node.inputs if value is not None]
 
 
 def sweep(values: Iterable[Value]) -> None:

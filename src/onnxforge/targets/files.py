@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GROUP = "onnxforge.targets"
 
-_KEYS = frozenset({"title", "source", "passes", "operators", "like", "needs", "runtime"})
+_KEYS = frozenset({"title", "source", "passes", "operators", "like", "needs", "runtime", "rest"})
 _KERNEL_KEYS = frozenset({"since", "until", "dtypes", "needs", "note"})
 
 
@@ -63,8 +63,9 @@ def _target(name: str, data: Any) -> Target:
     for key in ("title", "source"):
         if not isinstance(data.get(key), str) or not data[key]:
             raise _Mistake(f"it needs a text as {key!r}")
-    if not isinstance(data.get("runtime"), str | None):
-        raise _Mistake("its 'runtime' is no name")
+    for key in ("runtime", "rest"):
+        if not isinstance(data.get(key), str | None):
+            raise _Mistake(f"its {key!r} is no name")
     passes = data.get("passes", ["standard"])
     if not _is_texts(passes):
         raise _Mistake("its 'passes' are no list of names")
@@ -81,7 +82,8 @@ def _target(name: str, data: Any) -> Target:
             for key, entries in data["operators"].items()
         }
     texts = (data["title"], data["source"])
-    return Target(name, *texts, kernels, tuple(passes), data.get("runtime"))
+    rest = load(data["rest"]) if data.get("rest") else None
+    return Target(name, *texts, kernels, tuple(passes), data.get("runtime"), rest)
 
 
 def _operator(key: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ node of the CPU's.  Every border costs copies, and often layout changes, so the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from onnxforge.ir import Graph, Node
@@ -53,6 +54,15 @@ def partitions(graph: Graph, target: Target) -> Partition:
                 groups.append(group_of[level[node]])
             group_of[level[node]].append(node)
     return Partition(groups, refused)
+
+
+def welcomes(target: Target, node: Node, instead: Iterable[Node]) -> bool:
+    """Whether *node* may come in for those in *instead*: *target* runs it, or ran none of these."""
+    if target.kernels_for(node):
+        return True
+    if target.rest is None or not target.rest.kernels_for(node):
+        return False
+    return all(refusal(each, target) for each in instead)
 
 
 def refusal(node: Node, target: Target) -> str:

@@ -37,7 +37,8 @@ class Target:
 
     `source` says where the table of `kernels`, by (domain, operator), comes from; None in place of
     it stands for all operators of ONNX's own domains.  `passes` are those to optimize for it with;
-    `runtime` is what `lint` knows the mistakes of, if it knows any.
+    `runtime` is what `lint` knows the mistakes of, if it knows any.  `rest` is the target that runs
+    what this one leaves, as the CPU does for a provider.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Target:
     kernels: Mapping[tuple[str, str], Sequence[Kernel]] | None
     passes: tuple[str, ...] = ("standard",)
     runtime: str | None = None
+    rest: Target | None = None
 
     def runs(
         self,
@@ -83,6 +85,6 @@ def strangers(before: Iterable[tuple[str, str]], model: Model, target: Target) -
             operator = (node.domain, node.op_type)
             if operator in known or operator in model.function_operators:
                 continue
-            if not target.kernels_for(node):
+            if not target.kernels_for(node) and not (target.rest and target.rest.kernels_for(node)):
                 found[f"{node.domain}:{node.op_type}" if node.domain else node.op_type] = None
     return list(found)
