@@ -17,7 +17,7 @@ class ConvBatchNormFusion(RewritePass):
 
         k = scale / sqrt(var + epsilon)        W' = k * W        B' = k * (B - mean) + bias
 
-    The new weights are computed in float64 and rounded once, to the type the old ones have.
+    The new weights have the type of the old ones, and are right to a unit in the last place.
     """
 
     def pattern(

@@ -89,7 +89,7 @@ def test_three_dimensions_and_half_precision() -> None:
     )
 
 
-def test_weights_are_computed_in_double_precision_and_rounded_once() -> None:
+def test_weights_are_right_to_a_unit_in_the_last_place_and_the_bias_is_the_nearest() -> None:
     proto = model(
         """
         g (float[1,3,8,8] x) => (float[1,4,6,6] y) <float[4,3,3,3] W, float[4] B, float[4,1,1] k> {
@@ -102,8 +102,28 @@ def test_weights_are_computed_in_double_precision_and_rounded_once() -> None:
     result = check(ConvArithmeticFusion(), before=proto, after="y = Conv(x, *, *)")
     weights, bias = (to_array(tensor, None) for tensor in result.to_proto().graph.initializer)
     factor = 1 / arrays["k"]
-    np.testing.assert_array_equal(weights, (arrays["W"] * factor[..., None]).astype("f4"))
+    np.testing.assert_array_max_ulp(weights, (arrays["W"] * factor[..., None]).astype("f4"), 1)
     np.testing.assert_array_equal(bias, (arrays["B"] * factor.reshape(4)).astype("f4"))
+
+
+@pytest.mark.parametrize("k", [1e-39, 3e38])
+def test_a_factor_beyond_float32_s_usual_range_scales_as_exactly(k: float) -> None:
+    proto = model(
+        """
+        g (float[1,1,4] x) => (float[1,2,3] y) <float[2,1,2] W, float[2,1] k> {
+            c = Conv(x, W)
+            y = Mul(c, k)
+        }
+        """
+    )
+    W, factor = np.array([[[1e30, 1]], [[1e-10, 2]]], np.float32), np.array([[k], [1]], np.float32)
+    if k > 1:
+        W[0] = 1e-20
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(map(numpy_helper.from_array, (W, factor), "Wk"))
+    result = check(ConvArithmeticFusion(), before=proto, after="y = Conv(x, *)")
+    weights = to_array(result.to_proto().graph.initializer[0], None)
+    np.testing.assert_array_equal(weights, (W * factor[..., None].astype("f8")).astype("f4"))
 
 
 def test_in_a_body() -> None:
