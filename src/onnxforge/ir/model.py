@@ -35,11 +35,11 @@ class Model:
     inference finds them.
 
     `checker`, if set, is asked before every replacement and may refuse it, and `admits` is asked
-    about nodes that are to come in by one, and told which ones are to go.  `running` is the name of the pass at work; with
-    `provenance` it is written into the metadata of every node the pass makes or changes.
-    `nbytes_before` is how large the model was when the run at work began.  `declined` counts why
-    passes left things alone, and `idle` holds, beside the number of edits when it was found, which
-    passes have nothing to do, each with what it declined.
+    about nodes that are to come in by one, and told which ones are to go.  `running` is the name of
+    the pass at work; with `provenance` it is written into the metadata of every node the pass makes
+    or changes.  `nbytes_before` is how large the model was when the run at work began.  `declined`
+    counts why passes left things alone, and `idle` holds, beside the number of edits when it was
+    found, which passes have nothing to do, each with what it declined.
     """
 
     def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:

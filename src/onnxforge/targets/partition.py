@@ -62,7 +62,8 @@ def welcomes(target: Target, node: Node, instead: Iterable[Node]) -> bool:
         return True
     if target.rest is None or not target.rest.kernels_for(node):
         return False
-    return all(refusal(each, target) for each in instead)
+    reasons = [refusal(each, target) for each in instead]
+    return bool(reasons) and all(reasons)
 
 
 def refusal(node: Node, target: Target) -> str:
