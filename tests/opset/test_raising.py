@@ -80,6 +80,10 @@ NODES = {
     "Resize before regions were optional": (
         10, 11, 'y = Resize<mode="linear">(x, s)',
         "y = Resize<coordinate_transformation_mode=asymmetric, mode=linear>(x, *, *)"),
+    "Resize that shrinks": (
+        10, 18, "y = Resize(x, h)",
+        ("y = Resize<coordinate_transformation_mode=asymmetric, "
+         "nearest_mode=ceil>(x, _, *)")),
     "Scatter": (10, 18, "y = Scatter<axis=1>(x, at, x)", "y = ScatterElements<axis=1>(x, *, x)"),
     "Add with an axis": (6, 7, "y = Add<axis=1, broadcast=1>(x, c)", "y = Add(x, *)"),
     "PRelu": (6, 9, "y = PRelu(x, c)", "y = PRelu(x, *)"),
@@ -94,7 +98,7 @@ def test_a_node_is_written_as_the_new_opset_wants_it(name):
     index = ", ".join(["0, 1, 1, 0"] * 6)
     text = (
         f"g (float[2,3,4] x) => (float[] y) <float[3] c, float[4,4] m, "
-        f"float[3] s = {{1, 1, 2}}, int64[2,3,4] at = {{{index}}}> {{ {before} }}"
+        f"float[3] s = {{1, 1, 2}}, float[3] h = {{1, 0.5, 0.75}}, int64[2,3,4] at = {{{index}}}> {{ {before} }}"
     )
     if present < 7:  # ONNX Runtime has no kernels for it, and the reference evaluator others
         subject = Model(model(text, opset=present))
@@ -109,6 +113,27 @@ def test_a_node_is_written_as_the_new_opset_wants_it(name):
 def test_float16_keeps_the_type_of_its_bounds():
     text = "g (float16[4] x) => (float16[4] y) { y = Clip<max=6.0, min=-3.4e38>(x) }"
     assert raised(text, 10, 13) == "y = Clip(x, *, *)"
+
+
+def test_a_softmax_of_a_matrix_without_elements():
+    text = "g (float[N,3,M] x) => (float[N,3,M] y) { y = Softmax<axis=1>(x) }"
+    subject = Model(model(text, opset=11))
+    baseline = Baseline(subject, {"x": np.empty((2, 3, 0), np.float32)})
+    raise_opset(subject, 14)
+    comparison = baseline.compare(subject)
+    assert comparison.is_equivalent, str(comparison)
+
+
+def test_groups_of_doubles_are_normalized_in_doubles():
+    text = (
+        "g (double[2,4,3] x) => (double[2,4,3] y) <double[2] c> "
+        "{ y = GroupNormalization<num_groups=2>(x, c, c) }"
+    )
+    subject = Model(model(text, opset=18))
+    baseline = Baseline(subject)
+    raise_opset(subject, 21)
+    comparison = baseline.compare(subject)
+    assert comparison.is_equivalent, str(comparison)
 
 
 def test_modes_that_changed_their_names_and_defaults_that_changed():
@@ -201,6 +226,8 @@ def test_what_means_the_same_stays_byte_for_byte():
         ("d, m = Dropout(x) y = Cast<to=1>(m)", 9, 13, "y?.*Dropout.*mask, which is read"),
         ("y = BatchNormalization<spatial=0>(x, c, c, c, c)", 8, 9, "spatial=0 has no successor"),
         ("y, m, v, a, b = BatchNormalization(x, c, c, c, c) z = Add(m, v)", 9, 14, "it trains"),
+        ("y = Resize(x, x)", 10, 11, "depends on its scales, which are not constant"),
+        ("y = Resize(x, s)", 10, 11, "up where it shrinks, and down where it grows"),
         ("y = Elu(x)", 1, 13, "what became of Elu in opset 6 is not known here; opset 5 would do"),
         ("y = Mish(x)", 14, 20, "ONNX has no Mish before opset 18: whose is it?"),
     ],
@@ -208,7 +235,10 @@ def test_what_means_the_same_stays_byte_for_byte():
 def test_what_cannot_be_raised_is_an_error_that_leaves_the_model_alone(
     text, present, version, message
 ):
-    proto = model(f"g (float[2,3] x) => (float[] y) <float[3] c> {{ {text} }}", opset=present)
+    proto = model(
+        f"g (float[2,3] x) => (float[] y) <float[3] c, float[2] s = {{0.5, 2}}> {{ {text} }}",
+        opset=present,
+    )
     subject = Model(proto).copy()
     with pytest.raises(OpsetError, match=message):
         raise_opset(subject, version)

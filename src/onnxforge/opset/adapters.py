@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 
 from onnxforge.errors import OpsetError
 from onnxforge.ir import Node, Value
@@ -223,7 +223,19 @@ def _resize(call: Call) -> None:
     call.inputs[1:] = [region, scales]
     call.attributes["coordinate_transformation_mode"] = "asymmetric"
     if call.get("mode", "nearest") == "nearest":
-        call.attributes["nearest_mode"] = "floor"
+        call.attributes["nearest_mode"] = _nearest_mode(call, scales)
+
+
+def _nearest_mode(call: Call, scales: Any) -> str:
+    """How ONNX Runtime rounds before opset 11, which ONNX left open: down, or up if it shrinks."""
+    if call.node.op_type == "Upsample":
+        return "floor"
+    if scales is None or not scales.is_constant:
+        raise call.error("how it rounds depends on its scales, which are not constant")
+    factors = scales.numpy().reshape(-1)
+    if (factors < 1).any() and (factors > 1).any():
+        raise call.error("it rounds up where it shrinks, and down where it grows")
+    return "ceil" if (factors < 1).any() else "floor"
 
 
 def _split(call: Call) -> None:
@@ -259,6 +271,8 @@ def _group_normalization(call: Call) -> None:
         if not isinstance(value, Value) or not value.is_constant:
             raise call.error("its scale and bias are not constant")
         call.inputs[index] = np.repeat(value.numpy(), call.channels // groups)
+    if call.dtype == TensorProto.DOUBLE:
+        call.attributes["stash_type"] = TensorProto.DOUBLE  # the default would round to float32
 
 
 _BROADCASTING = "Add And Div Equal Greater Less Mul Or Pow Sub Xor"

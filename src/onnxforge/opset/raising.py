@@ -149,7 +149,9 @@ def _write(call: Call) -> None:
         ).outputs
     )
     if shape is not None:
-        made = [op.Reshape(made[0], shape)]
+        # Without it a size of 0 would stand for that of the matrix.
+        copies = {"allowzero": 1} if call.target >= 14 else {}
+        made = [op.Reshape(made[0], shape, **copies)]
     for old, new in zip(node.outputs, made, strict=False):
         if old.name:
             graph.replace(old, new)
