@@ -6,7 +6,7 @@
 
 `originals` takes models out of wheels and, where torch is installed, those the tests export; all with
 the inputs to feed them.  `variants` adds what we and each other optimizer that is installed make of
-them.  `pack` makes an archive of it for boards, which need neither torch nor the other optimizers.
+them, and what we make for providers that are targets of ours.  `pack` makes an archive of it for boards, which need neither torch nor the other optimizers.
 `make bundle` does all three.
 """
 
@@ -31,8 +31,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+import onnxforge
+
 ROOT = Path(__file__).parents[1]
 SUITE = "suite.json"
+
+TARGETS = ("xnnpack",)
+"""Targets that are providers as well, of the same name: under these, what is made for them counts."""
 
 Feeds = dict[str, Any]
 _RANDOM = np.random.default_rng(1)
@@ -218,6 +223,9 @@ def variants(folder: Path) -> None:
             made[name] = target.name
         ours = {"onnxforge": made.pop("onnxforge")}
         entry["variants"] = ours | {"original": source.name} | made
+        entry["targets"] = {name: f"{entry['name']}.onnxforge-{name}.onnx" for name in TARGETS}
+        for name, file in entry["targets"].items():
+            onnxforge.optimize(source, target=name, verify=False).save(folder / file)
         print(entry["name"], ", ".join(entry["variants"]), flush=True)
     (folder / SUITE).write_text(json.dumps(suite, indent=1) + "\n")
 

@@ -6,7 +6,9 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 _LABELS, _WIDTH, _ROW, _BAR = 250, 420, 34, 11
-_OURS, _PEER = "#3f6fb5", "#b9b9b9"
+_OUR_COLOUR, _PEER_COLOUR = "#3f6fb5", "#b9b9b9"
+OURS = "onnxforge"
+"""What the names of our variants begin with."""
 
 
 def svg(found: dict[str, Any], ep: str) -> str:
@@ -14,7 +16,7 @@ def svg(found: dict[str, Any], ep: str) -> str:
     rows = [
         (name, ratios)
         for name, row in found["models"].items()
-        if (ratios := relative(row[ep])) and "onnxforge" in ratios
+        if (ratios := relative(row[ep])) and OURS in ratios
     ]
     box = f"0 0 {_LABELS + _WIDTH + 200} {_ROW * len(rows) + 30}"
     parts = [
@@ -25,14 +27,14 @@ def svg(found: dict[str, Any], ep: str) -> str:
     scale = _WIDTH / max(1.0, *(max(ratios.values()) for _, ratios in rows))
     for index, (name, ratios) in enumerate(rows):
         y = _ROW * index + 8
-        others = {tool: ratio for tool, ratio in ratios.items() if tool != "onnxforge"}
+        others = {tool: ratio for tool, ratio in ratios.items() if not tool.startswith(OURS)}
         best = min(others, key=lambda tool: others[tool], default=None)
         parts.append(
             f'<text x="{_LABELS - 8}" y="{y + 15}" text-anchor="end">{escape(name)}</text>'
         )
-        parts += _bar(y, ratios["onnxforge"], scale, _OURS, "onnxforge")
+        parts += _bar(y, ratios[OURS], scale, _OUR_COLOUR, OURS)
         if best is not None:
-            parts += _bar(y + _BAR + 2, others[best], scale, _PEER, best)
+            parts += _bar(y + _BAR + 2, others[best], scale, _PEER_COLOUR, best)
     x, height = _LABELS + scale, _ROW * len(rows) + 6
     parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="#d33"/>')
     parts.append(f'<text x="{x:.1f}" y="{height + 16}" text-anchor="middle">the original</text>')

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).parents[2] / "src" / "onnxforge" / "bench" / "worker.py"
+ROUNDS = 2
+"""Times that each model is loaded: early ones of a process count some thousand more, whichever."""
 COUNTED = 2
 
 
@@ -22,8 +24,8 @@ def mark(number: int) -> None:
         os.close(0x7EADBE00 | number)
 
 
-def measured(worker: Any, number: int, file: str, folder: str, common: dict[str, Any]) -> str:
-    """Count some runs of a model; the file with the profile of another."""
+def run(worker: Any, number: int, file: str, common: dict[str, Any]) -> None:
+    """Run a model between marks, once it has warmed up."""
     subject = worker.Subject(file, **common)
     subject.run(1)
     for _ in range(COUNTED):
@@ -31,8 +33,6 @@ def measured(worker: Any, number: int, file: str, folder: str, common: dict[str,
         subject.run(1)
         mark(number)
     subject.close()
-    profiled = worker.Subject(file, profile=f"{folder}/{number}", **common)
-    return str(profiled.close())
 
 
 def main() -> None:
@@ -42,15 +42,18 @@ def main() -> None:
     worker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(worker)
     request = json.loads(sys.argv[1])
-    answers: dict[str, dict[str, str]] = {}
+    common = request["common"]
     variants = list(enumerate(request["variants"].items(), 1))
-    # The first of a process counts some thousand more, whichever it is: it is counted again.
-    for number, (name, file) in [*variants, *variants[:1]]:
+    answers: dict[str, dict[str, str]] = {}
+    for number, (name, file) in ROUNDS * variants:
         try:
-            profile = measured(worker, number, file, request["profiles"], request["common"])
-            answers[name] = {"profile": profile}
+            run(worker, number, file, common)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises types of its own
             answers[name] = {"error": " ".join(str(error).split())[:300]}
+    for number, (name, file) in variants:
+        if name not in answers:
+            subject = worker.Subject(file, profile=f"{request['profiles']}/{number}", **common)
+            answers[name] = {"profile": str(subject.close())}
     print(json.dumps(answers))
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from onnxforge.bench import results
+from onnxforge.bench import jobs, results
+from onnxforge.bench.configuration import Configuration
 from onnxforge.cli import app
 
 QUICK = ("--seconds", "0.01")
@@ -133,6 +134,20 @@ def test_a_suite_measures_the_variants_of_each_model_together(measured: Path) ->
     done = bench("suite", measured, *QUICK)
     assert done.exit_code == 0, done.output
     assert "relu.onnx against again.onnx: " in done.stdout
+
+
+def test_what_a_suite_has_for_a_provider_comes_first_there(tmp_path: Path) -> None:
+    np.savez(tmp_path / "relu.npz", x=np.ones(4, np.float32))
+    entry = {
+        "name": "relu",
+        "feeds": "relu.npz",
+        "variants": {"onnxforge": "relu.onnx"},
+        "targets": {"xnnpack": "relu.xnnpack.onnx"},
+    }
+    (tmp_path / "suite.json").write_text(json.dumps({"models": [entry]}))
+    found = jobs.suite(tmp_path, [Configuration("cpu"), Configuration("xnnpack+no-spin")])
+    names = [[path.name for path in job.models] for job in found]
+    assert names == [["relu.onnx"], ["relu.xnnpack.onnx", "relu.onnx"]]
 
 
 def test_providers_are_listed_with_where_to_get_them() -> None:

@@ -102,6 +102,8 @@ def jobs(
 def suite(folder: Path, configurations: Iterable[Configuration]) -> list[Job]:
     """The jobs of a bundle of models: for each model its variants, together.
 
+    Where the bundle has what was made for the provider of a configuration, that comes first.
+
     Raises `BenchmarkError` if *folder* is none.
     """
     from onnxforge.verify import load_feeds
@@ -111,13 +113,23 @@ def suite(folder: Path, configurations: Iterable[Configuration]) -> list[Job]:
         groups = [
             (
                 tuple(folder / name for name in entry["variants"].values()),
+                {ep: folder / name for ep, name in entry.get("targets", {}).items()},
                 load_feeds([str(folder / entry["feeds"])]),
             )
             for entry in entries
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{folder}: no bundle of models: {error}") from error
-    return [Job(models, each, {}, feeds) for each in configurations for models, feeds in groups]
+    return [
+        Job(
+            (made[ep], *models) if (ep := each.ep.partition("+")[0]) in made else models,
+            each,
+            {},
+            feeds,
+        )
+        for each in configurations
+        for models, made, feeds in groups
+    ]
 
 
 def introduction() -> Answer:
