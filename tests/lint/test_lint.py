@@ -64,6 +64,15 @@ g (float[3,1] x) => (float[3,2] y)
     f = Mul(d, s) y = Add(f, b)
 }
 """
+EPSILON = """
+g (float[2,4] x) => (float[2,4] y)
+<float two = {2}, float e = {0.5}, float[4] s, float[4] b, int64[1] last = {-1}>
+{
+    u = ReduceMean(x, last) c = Sub(x, u)
+    q = Pow(c, two) m = ReduceMean(q, last) a = Add(e, m) r = Sqrt(a) d = Div(c, r)
+    f = Mul(d, s) y = Add(f, b)
+}
+"""
 TRANSPOSED = """
 g (float[3,3] x, float[3,3] w) => (float[3,3] y) { t = Transpose<perm=[0,1]>(x) y = Gemm(t, w) }
 """
@@ -101,6 +110,7 @@ WRONG = {
     "widened-rms-norm": (model(RMS, opset=18), {"x": COLUMN}),
     "widened-layer-norm": (model(NORM, opset=18), {"x": COLUMN}),
     "rounded-activations": (dequantized(), {"x": OUTLIER}),
+    "misread-epsilon": (model(EPSILON, opset=18), {"x": OUTLIER[:2, 1:5]}),
 }
 PAST = {"identity-transpose": model(TRANSPOSED)}
 
@@ -188,11 +198,41 @@ def test_a_version_before_the_first_mistake_makes_none():
         model(SHAPES.replace("int64[1,1,4,1] y", "int64[a,b,c,d] y"), opset=21),
         model(RMS.replace("float[3,1] x", "float[3,2] x"), opset=18),
         model(NORM.replace("float[3,1] x", "float[3,2] x"), opset=18),
+        model(EPSILON.replace("Add(e, m)", "Add(m, e)"), opset=18),
+        model(EPSILON.replace("e = {0.5}", "e = {1e-5}"), opset=18),
+        model(EPSILON.replace("last = {-1}", "last = {0}"), opset=18),
+        model(EPSILON.replace("Pow(c, two)", "Mul(c, c)"), opset=18),
         model(TRANSPOSED.replace("[0,1]", "[1,0]")),
     ],
 )  # fmt: skip
 def test_what_is_compiled_right_is_not_told_of(proto):
     assert lint(Model(proto), "1.29") == []
+
+
+DOUBLES = """
+g (double[2,4] x) => (double[2,4] y) <double two = {2}, double e, double[4] s>
+{
+    q = Pow(x, two) m = ReduceMean<axes=[1]>(q) a = Add(m, e) r = Sqrt(a) d = Div(x, r) y = Mul(d, s)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("proto", "dtype"),
+    [
+        (model(DOUBLES, opset=17), np.float64),
+        (
+            model(EPSILON.replace("x)", "x, float e)").replace("float e = {0.5}, ", ""), opset=18),
+            np.float32,
+        ),
+    ],
+)
+def test_other_numbers_that_are_misread_are_found(proto, dtype):
+    assert [each.known.name for each in lint(Model(proto))] == ["misread-epsilon"]
+    feeds = {"x": OUTLIER[:2, 1:5].astype(dtype), "e": np.array(0.5, dtype)}
+    feeds = {info.name: feeds[info.name] for info in proto.graph.input}
+    right = run(proto, feeds, level=onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+    assert not agree(run(proto, feeds), right)
 
 
 def test_pads_that_are_an_attribute_are_found():

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from onnx import TensorProto
 
 from onnxforge import shapes
-from onnxforge.ir import Graph, Node
+from onnxforge.ir import Graph, Node, Value
 from onnxforge.pattern import Const, Match, Pattern
 
 _NEVER_NEGATIVE = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Sqrt"})
 _LEADING = 2
 """Dimensions of an image that are not spatial."""
+_EPSILON = 1e-5
+"""What a normalization adds to the variance if its fusion finds no other number."""
 _PACKED = (TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8, TensorProto.UINT8)
 
 
@@ -132,6 +135,32 @@ def _is_widened_alone(match: Match) -> bool:
     return not is_centred and _is_widened(match)
 
 
+def _is_misread(match: Match) -> bool:
+    """Whether the number added to the variance is not found where it is looked for."""
+    x, e = match.values["x"], match.values["e"]
+    operators = [node.op_type for node in match.nodes]
+    if x is None or e is None or "Pow" not in operators or not _is_over_last(match, x):
+        return False
+    if e.is_constant and (e.numpy(np.float32) == np.float32(_EPSILON)).all():
+        return False
+    if "Sub" in operators:
+        add = next(n for n in match.nodes if n.op_type == "Add" and e in n.inputs)
+        return e is not add.input(1) or not e.is_constant
+    is_centred = x.producer is not None and x.producer.op_type == "Sub"
+    return not is_centred and (not e.is_constant or x.dtype == TensorProto.DOUBLE)
+
+
+def _is_over_last(match: Match, x: Value) -> bool:
+    """Whether all means are over the last axis alone."""
+    means = [node for node in match.nodes if node.op_type == "ReduceMean"]
+    axes = match.values.get("axes")
+    if axes is None:
+        found = [node.attribute("axes") for node in means]
+    else:
+        found = [axes.numpy().reshape(-1).tolist()] if axes.is_constant else [None]
+    return all(each in ([-1], [(x.rank or 0) - 1]) for each in found)
+
+
 def _dequantized(op: Any, x: Any, weights: Const, scales: Const, zeros: Const | None) -> Any:
     return op.MatMul(x, op.DequantizeLinear(weights, scales, zeros))
 
@@ -166,6 +195,7 @@ RULES: Mapping[str, Rule] = {
     "widened-rms-norm": Rule((_rms_norm, _old_rms_norm), _is_widened_alone),
     "widened-layer-norm": Rule((_layer_norm, _old_layer_norm), _is_widened),
     "rounded-activations": Rule((_dequantized,), _becomes_bits),
+    "misread-epsilon": Rule((_rms_norm, _old_rms_norm, _layer_norm, _old_layer_norm), _is_misread),
     "identity-transpose": Rule((_transposed,), _feeds_a_product_as_it_was),
 }
 """What to look for, by the names in the data files."""
