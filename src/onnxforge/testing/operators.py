@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 if TYPE_CHECKING:
-    from onnxforge.testing.strategies import Sketch, Tensor
+    from onnxforge.testing.sketch import Sketch, Tensor
 
 Rule = Callable[["Sketch"], "Tensor | None"]
 RULES: dict[str, Rule] = {}
@@ -41,6 +41,7 @@ UNARY = [
     "Erf",
     "Exp",
     "Floor",
+    "Gelu",
     "HardSigmoid",
     "HardSwish",
     "Identity",
@@ -223,9 +224,9 @@ def _reduce(sketch: Sketch, op_type: str) -> Tensor | None:
     x = sketch.pick((FLOAT,), ranks=range(1, 5), empty=False)
     if x is None:
         return None
-    axes = sketch.draw(
-        st.lists(st.integers(-x.rank, x.rank - 1), max_size=2, unique_by=lambda a: a % x.rank)
-    )
+    some = st.lists(st.integers(-x.rank, x.rank - 1), max_size=2, unique_by=lambda a: a % x.rank)
+    last = [[-1], list(range(min(x.rank - 1, 2), x.rank)), list(range(1, x.rank)) or [0]]
+    axes = sketch.draw(some | st.sampled_from(last))
     keep = sketch.draw(st.integers(0, 1))
     gone = {axis % x.rank for axis in axes} or set(range(x.rank))
     shape = [1 if i in gone else d for i, d in enumerate(x.shape) if keep or i not in gone]
@@ -248,7 +249,7 @@ def _arg(sketch: Sketch, op_type: str) -> Tensor | None:
     return sketch.add(op_type, [x], INT64, shape, axis=axis)
 
 
-@rule("LayerNormalization")
+@rule("LayerNormalization", "RMSNormalization")
 def _layer_norm(sketch: Sketch, op_type: str) -> Tensor | None:
     x = sketch.pick((FLOAT,), ranks=range(1, 5), static=(-1,))
     if x is None or x.shape[-1] == 0:
@@ -453,17 +454,21 @@ def _sequence(sketch: Sketch, op_type: str) -> Tensor | None:
 
 @rule("Pad")
 def _pad(sketch: Sketch, op_type: str) -> Tensor | None:
-    x = sketch.pick((FLOAT,), ranks=range(1, 5), static=(-1,))
-    if x is None or x.shape[-1] < 2:
+    padded = sketch.draw(st.integers(1, 2))
+    x = sketch.pick((FLOAT,), ranks=range(padded, 5), static=range(-padded, 0))
+    if x is None or min(x.shape[-padded:]) < 2:
         return None
-    before, after = sketch.draw(st.integers(-1, 2)), sketch.draw(st.integers(0, 2))
     mode = sketch.draw(st.sampled_from(["constant", "edge"]))
-    before = max(before, 0) if mode == "edge" else before
-    pads = [0] * (x.rank - 1) + [before] + [0] * (x.rank - 1) + [after]
+    least = -1 if mode == "constant" else 0
+    ends = [sketch.draw(st.integers(least, 2)) for _ in range(2 * padded)]
+    others = [0] * (x.rank - padded)
+    pads = [*others, *ends[:padded], *others, *ends[padded:]]
     value = [sketch.scalar(FLOAT, sketch.draw(st.sampled_from([0, 1, -2])))]
     inputs = [x, sketch.ints(pads), *(value if mode == "constant" else [])]
-    shape = (*x.shape[:-1], x.shape[-1] + before + after)
-    return sketch.add(op_type, inputs, x.dtype, shape, mode=mode)
+    shape = [
+        size + a + b for size, a, b in zip(x.shape[-padded:], ends, ends[padded:], strict=False)
+    ]
+    return sketch.add(op_type, inputs, x.dtype, (*x.shape[:-padded], *shape), mode=mode)
 
 
 @rule("ConstantOfShape")
@@ -512,7 +517,7 @@ def _blocks(sketch: Sketch, op_type: str) -> Tensor | None:
 
 @rule("MatMul")
 def _matmul(sketch: Sketch, op_type: str) -> Tensor | None:
-    x = sketch.pick((FLOAT,), ranks=range(2, 4), static=(-1,))
+    x = sketch.pick((FLOAT,), ranks=range(2, 5), static=(-1,))
     if x is None:
         return None
     product = None
@@ -521,6 +526,16 @@ def _matmul(sketch: Sketch, op_type: str) -> Tensor | None:
         weights = sketch.constant(FLOAT, (x.shape[-1], columns))
         product = sketch.add(op_type, [x, weights], FLOAT, (*x.shape[:-1], columns))
     return product
+
+
+@rule("Attention")
+def _attention(sketch: Sketch, op_type: str) -> Tensor | None:
+    q = sketch.pick((FLOAT,), ranks=(4,), static=(1, 2, 3), empty=False)
+    if q is None:
+        return None
+    k = sketch.pick((FLOAT,), like=lambda t: t.shape == q.shape)
+    v = sketch.pick((FLOAT,), like=lambda t: t.shape == q.shape)
+    return sketch.add(op_type, [q, k, v], FLOAT, q.shape)
 
 
 @rule("Einsum")
@@ -595,7 +610,7 @@ def _global_pool(sketch: Sketch, op_type: str) -> Tensor | None:
 
 @rule("BatchNormalization")
 def _batch_norm(sketch: Sketch, op_type: str) -> Tensor | None:
-    x = sketch.image()
+    x = sketch.pick((FLOAT,), ranks=range(2, 5), static=(1,))
     if x is None:
         return None
     parameters = [sketch.constant(FLOAT, x.shape[1:2]) for _ in range(4)]

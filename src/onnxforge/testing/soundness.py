@@ -40,10 +40,18 @@ def assert_pass_is_sound(
     passes = [each] if isinstance(each, Pass) else list(each)
     leaves = [leaf for each in passes for leaf in each.leaves()]
     sought = dict.fromkeys(each for leaf in leaves for each in _sought(leaf))
+    patterns = [
+        each for leaf in leaves if isinstance(leaf, RewritePass) for each in leaf.patterns()
+    ]
     changes = 0
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(strategy if strategy is not None else models(prefer=[*prefer, *sought]))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(models(prefer=[*prefer, *sought], patterns=patterns) if strategy is None else strategy)
     def soundness(proto: ModelProto) -> None:
         nonlocal changes
         changes += assert_sound_on(proto, passes)
