@@ -1,0 +1,77 @@
+"""Random models have what a pattern looks for."""
+
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxforge import Const, Model, PassManager, RewritePass, Value
+from onnxforge.testing import NeverFired, assert_pass_is_sound, models
+
+
+class NegationFolding(RewritePass):
+    """Negate the constants of what is scaled and shifted, not the sum; and take away a residual."""
+
+    def pattern(self, op, x, scale: Const, bias: Const, rest: Value):
+        scaled = op.Mul(op.any(op.Relu(x), op.Max(x, 0.0)), scale)
+        return op.Add(op.Neg(op.Add(scaled, bias)), rest)
+
+    def rewrite(self, op, x, scale, bias, rest, match):
+        relu = match.nodes[0].output
+        return op.Sub(rest, op.Add(op.Mul(relu, scale), bias))
+
+
+class Projection(RewritePass):
+    """Negate the weights of a product, not the product, and know the axis of its Softmax."""
+
+    def pattern(self, op, x, w: Const, bias: Const | None):
+        return op.Neg(op.Softmax(op.Neg(op.Gemm(x, w, bias, transB=1)), axis=1))
+
+    def rewrite(self, op, x, w, bias):
+        negated = None if bias is None else -bias.numpy()
+        gemm = op.Gemm(x, -w.numpy(), negated, transB=1)
+        return op.Neg(op.Softmax(gemm, axis=1))
+
+
+class SiluAsGelu(RewritePass):
+    """Take x * sigmoid(1.6 * x) for Gelu, which it nearly is."""
+
+    def pattern(self, op, x):
+        return op.Mul(x, op.Sigmoid(op.Mul(x, 1.6)))
+
+    def rewrite(self, op, x):
+        return op.Gelu(x)
+
+
+@pytest.mark.parametrize("each", [NegationFolding(), Projection()], ids=lambda each: each.name)
+def test_a_pattern_of_many_nodes_occurs(each):
+    found = 0
+
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    @given(models(patterns=each.patterns()))
+    def count(proto):
+        nonlocal found
+        found += PassManager([each]).run(Model(proto)).changes > 0
+
+    count()
+    assert found >= 25
+
+
+def test_a_pass_whose_pattern_occurs_has_fired(recwarn):
+    assert_pass_is_sound(NegationFolding(), examples=30)
+    assert not [each for each in recwarn if each.category is NeverFired]
+
+
+def test_a_long_pattern_rewritten_wrongly_is_found_out():
+    with pytest.raises(AssertionError, match="NOT EQUIVALENT") as caught:
+        assert_pass_is_sound(SiluAsGelu(), examples=200)
+    before = str(caught.value).partition("before:")[2].partition("after:")[0]
+    assert len(before.strip().splitlines()) <= 5
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_models_with_an_occurrence_are_valid(data):
+    each = data.draw(st.sampled_from([NegationFolding, Projection, SiluAsGelu]))
+    proto = data.draw(models(patterns=each.patterns()))
+    onnx.checker.check_model(proto, full_check=True)
