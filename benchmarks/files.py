@@ -3,7 +3,7 @@
     python benchmarks/files.py --json files.json [MODEL.onnx ...]
 
 Each task has a process of its own.  Seconds are of the processor, the kernel's copying included, and
-the least of some turns.  Memory is anonymous memory, above what the interpreter with its imports has:
+the least of the turns.  Memory is anonymous memory, above what the interpreter with its imports has:
 pages of files can be dropped, and do not count.
 """
 
@@ -43,19 +43,30 @@ def files(folder: Path, sizes: tuple[int, int], given: list[Path], turns: int) -
     onnx.save(graphs.encoder(beside // 50, width=1020), made[1], **external)
     table = []
     for source in (*made, *given):
-        tasks = ["ours", "onnx", "copy"]
-        is_one_file = not peers.data_files(source)
-        tasks += ["protobuf"] if is_one_file and source.stat().st_size < 2e9 else []
+        tasks = ["ours", "copy"]
+        # Others take the whole of it into memory, and protobuf no more than two gigabytes.
+        tasks += ["onnx"] if peers.megabytes(source) < 1_000 else []
+        tasks += ["protobuf"] if "onnx" in tasks and not peers.data_files(source) else []
         found = _in_turns(tasks, source, folder, turns)
-        ours, theirs = found["ours"], found["onnx"]
-        floor = found["protobuf"]["all"] if "protobuf" in found else None
-        row: dict[str, object] = {"model": source.stem}
-        row |= {step: round(ours[step], 3) for step in ("load", "optimize", "save")}
-        row |= {"MB in memory": round(ours["megabytes"])}
-        row |= {f"onnx.{step}": round(theirs[step], 3) for step in ("load", "save")}
-        row |= {"onnx's MB": round(theirs["megabytes"])}
-        row |= {speed.FLOOR: floor and round(floor, 3), "copy": round(found["copy"]["all"], 3)}
-        table.append(row)
+        columns = {
+            "load": ("ours", "load"),
+            "optimize": ("ours", "optimize"),
+            "save": ("ours", "save"),
+            "MB in memory": ("ours", "megabytes"),
+            "onnx.load": ("onnx", "load"),
+            "onnx.save": ("onnx", "save"),
+            "onnx's MB": ("onnx", "megabytes"),
+            speed.FLOOR: ("protobuf", "all"),
+            "copy": ("copy", "all"),
+        }
+        figures = {title: found.get(task, {}).get(step) for title, (task, step) in columns.items()}
+        table.append(
+            {"model": source.stem}
+            | {
+                title: figure and (round(figure) if "MB" in title else round(figure, 3))
+                for title, figure in figures.items()
+            }
+        )
     return table
 
 
@@ -144,7 +155,7 @@ def main() -> None:
     parser = tables.parser(__doc__ or "")
     parser.add_argument("models", nargs="*", type=Path, help="large models to measure as well")
     parser.add_argument("--megabytes", type=int, nargs=2, default=(500, 2500), help="of those made")
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=1)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         table = files(Path(name), tuple(chosen.megabytes), chosen.models, chosen.turns)

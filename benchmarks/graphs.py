@@ -140,7 +140,9 @@ def encoder(layers: int, width: int = 768) -> ModelProto:
         )
     ]
     # Random numbers take longer to make than to optimize.
-    noise = np.random.default_rng(0).standard_normal(5 * width * width, np.float32) / 32
+    noise = (
+        np.random.default_rng(0).standard_normal(4 * width * width + 32 * layers, np.float32) / 32
+    )
 
     def add(op_type: str, *inputs: str, **attributes: Any) -> str:
         return several(1, op_type, *inputs, **attributes)[0]
