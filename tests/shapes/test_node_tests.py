@@ -13,6 +13,7 @@ from onnxforge.shapes import (
     KnownInput,
     dim,
     infer_model,
+    output_dtypes,
     output_shapes,
     propagate,
     shape_of,
@@ -55,7 +56,7 @@ def _known(array, name, sizes):
 
 
 def test_what_is_known_agrees_with_the_outputs_that_onnx_ships():
-    claims = 0
+    claims = typed = 0
     wrong = []
     for case in _cases():
         proto, graph = case.model, case.model.graph
@@ -89,12 +90,19 @@ def test_what_is_known_agrees_with_the_outputs_that_onnx_ships():
             len(node.output),
         )
         named = dict(zip((v.name for v in graph.output), outputs, strict=True))
-        for name, shape, value in zip(
-            node.output, output_shapes(*given), propagate(*given), strict=True
+        dtypes = [None] * len(node.output)
+        if not node.domain:
+            dtypes = output_dtypes(given[0], *given[2:])
+        for name, shape, dtype, value in zip(
+            node.output, output_shapes(*given), dtypes, propagate(*given), strict=True
         ):
             array = named.get(name)
             if array is None:
                 continue
+            if dtype is not None:
+                typed += 1
+                if helper.tensor_dtype_to_np_dtype(dtype) != array.dtype:
+                    wrong.append((case.name, "output_dtypes", dtype, array.dtype))
             if shape is not None:
                 claims += 1
                 if len(shape) != array.ndim or not all(
@@ -110,3 +118,4 @@ def test_what_is_known_agrees_with_the_outputs_that_onnx_ships():
                     wrong.append((case.name, "propagate", value, array))
     assert wrong == []
     assert claims > 1000
+    assert typed > 500

@@ -7,12 +7,12 @@ nothing is inferred twice.  What the file records is a hint, and never enters he
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from onnx import TensorProto, TypeProto, helper
 
@@ -36,6 +36,7 @@ _MAX_DEMANDS = 12
 # Larger nodes are not remembered for others like them.
 _MAX_ALIKE = 4096
 
+_Call: TypeAlias = tuple[str, str, Mapping[str, Any], int, Sequence[Known | None], int]
 _known, _is_complete = attrgetter("known"), attrgetter("is_complete")
 
 
@@ -216,20 +217,18 @@ class Inference:
         return found
 
     def _combined(self, node: Node, types: list[Known] | None, is_told: bool) -> list[Known]:
-        """What ONNX infers about a node's outputs, unless it *is told*, with what symbols tell."""
-        if types is None:
-            known = self._infer_node(node)
-        elif is_told:
+        """What is inferred about a node's outputs, unless it *is told*, with what symbols tell."""
+        is_plain = not (node.graph is None or node.domain or node.has_references)
+        if not is_plain:
+            return types if types is not None and is_told else self._answered(node, types)
+        inputs = [v.known or NOTHING if v is not None else None for v in node.inputs]
+        call = (node.op_type, "", node.attributes, node.version, inputs, len(node.outputs))
+        if types is not None and is_told:
             known = types
         else:
-            pairs = zip(self._infer_node(node), types, strict=True)
-            known = [old if new is NOTHING else new for new, old in pairs]
-        if node.graph is None or node.domain or node.has_references:
-            return known
+            known = _by_rule(node, call) or self._answered(node, types)
         if node.op_type == "Constant":
             return [replace(each, value=_contents(node.output)) for each in known]
-        inputs = [v.known or NOTHING if v is not None else None for v in node.inputs]
-        call = (node.op_type, "", node.attributes, node.version, inputs, len(known))
         if any(each.shape is None or None in each.shape for each in known):
             ours = shapes.output_shapes(*call)
             known = [each.refined(shape) for each, shape in zip(known, ours, strict=True)]
@@ -237,6 +236,13 @@ class Inference:
             values = shapes.propagate(*call)
             known = [replace(each, value=v) for each, v in zip(known, values, strict=True)]
         return known
+
+    def _answered(self, node: Node, types: list[Known] | None) -> list[Known]:
+        """What ONNX infers from a node by itself, or else of the whole model."""
+        known = self._infer_node(node)
+        if types is None:
+            return known
+        return [old if new is NOTHING else new for new, old in zip(known, types, strict=True)]
 
     def _source(self, value: Value) -> Known:
         """What is known of an input or a constant."""
@@ -327,6 +333,20 @@ class Inference:
     def _symbol(self, value: Value, axis: int) -> Dim:
         """What stands for a size of *value*, the same whenever one looks."""
         return self._unnamed.setdefault((value, axis), shapes.unnamed(len(self._unnamed)))
+
+
+def _by_rule(node: Node, call: _Call) -> list[Known] | None:
+    """What our own rules tell, if that is all there is to know: asking ONNX takes longer."""
+    op_type, _, attributes, opset, inputs, outputs = call
+    if node.subgraphs or any(each is not None and each.given is not None for each in inputs):
+        return None
+    dtypes = shapes.output_dtypes(op_type, attributes, opset, inputs, outputs)
+    if None in dtypes:
+        return None
+    found = shapes.output_shapes(*call)
+    if any(shape is None or None in shape for shape in found):
+        return None
+    return [Known(shape, dtype) for shape, dtype in zip(found, dtypes, strict=True)]
 
 
 def _signature(node: Node) -> Hashable:

@@ -20,6 +20,7 @@ from onnxforge.shapes.dims import (
     minimum,
     unnamed,
 )
+from onnxforge.shapes.dtypes import output_dtypes
 from onnxforge.shapes.infer import GraphPath, Inferred, infer_model, infer_node
 from onnxforge.shapes.refine import output_shapes
 from onnxforge.shapes.types import contradicts, dtype_of, shape_of, tensor_type
@@ -54,6 +55,7 @@ __all__ = [
     "known_equal",
     "maximum",
     "minimum",
+    "output_dtypes",
     "output_shapes",
     "propagate",
     "register",
