@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
-from onnxforge.bench import results
+from onnxforge.bench import plot, results
 from onnxforge.bench.providers import CPU
 from onnxforge.bench.statistics import Estimate
 from onnxforge.errors import BenchmarkError
@@ -95,6 +95,7 @@ def page() -> Callable[[Mapping[str, Any]], str]:
         return template.render(
             found=found,
             rows=rows,
+            picture=plot.ratios(rows),
             failed=[row for row in found["rows"] if "error" in row],
             longest=max((row["p95"][2] for row in rows), default=1.0),
             shown=_SHOWN,
