@@ -45,6 +45,8 @@ HEAVY = frozenset({
     AttributeProto.TYPE_PROTO, AttributeProto.TYPE_PROTOS,
 })  # fmt: skip
 """Attributes that may hold weights, or claims about types."""
+BODIES = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
+"""Attributes that hold graphs."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
 
 def _copy_nodes(nodes: Any, copies: Any, folder: Path | None, depth: int) -> None:
     for node in nodes:
-        if not any(attribute.type in HEAVY for attribute in node.attribute):
+        if HEAVY.isdisjoint([attribute.type for attribute in node.attribute]):
             copies.append(node)
             continue
         copy = copies.add(name=node.name, op_type=node.op_type, domain=node.domain)
@@ -323,7 +325,7 @@ def _complete(
         data = constants if not path else {t.name: t for t in scope.initializer}
         known = {**outer, **types} if path else types
         for index, node in enumerate(scope.node):
-            if any(name and name not in types for name in node.output):
+            if not types.keys() >= {*node.output} - {""}:
                 for name, type in infer_node(node, known, data, versions, ir_version).items():
                     if name not in types:
                         types[name] = known[name] = type
@@ -332,7 +334,9 @@ def _complete(
 
 
 def _subgraphs(node: NodeProto) -> list[tuple[str, int, GraphProto]]:
-    found = []
+    found: list[tuple[str, int, GraphProto]] = []
+    if BODIES.isdisjoint([attribute.type for attribute in node.attribute]):
+        return found
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
             found.append((attribute.name, 0, attribute.g))
@@ -342,7 +346,7 @@ def _subgraphs(node: NodeProto) -> list[tuple[str, int, GraphProto]]:
 
 
 def _has_subgraph(node: NodeProto) -> bool:
-    return any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute)
+    return not BODIES.isdisjoint([attribute.type for attribute in node.attribute])
 
 
 def _declared_symbols(proto: ModelProto) -> dict[str, None]:
