@@ -12,6 +12,7 @@ from onnxforge import Graph, Node, OnnxForgeError, Value, shapes, storage
 
 from . import numpy_kernels
 from .numpy_kernels import MAX_ELEMENTS, Array, Undefined
+from .weights import FLOATS
 
 # They say more than their results do: that a tensor is quantized, or that it is noise in training.
 KEPT = frozenset(
@@ -112,7 +113,7 @@ class Region:
             for output, array in zip(node.outputs, arrays, strict=True):
                 self._know(output, array)
                 self.graph.model.inference.learn(output, array)
-        elif not self._measure(node):
+        elif self._is_deadly(node) or not self._measure(node):
             return
         self.nodes[node] = None
 
@@ -134,6 +135,26 @@ class Region:
             else:
                 inputs.append(value.numpy())
         return numpy_kernels.compute(node, inputs)
+
+    def _is_deadly(self, node: Node) -> bool:
+        """Whether ONNX Runtime's kernel may end the process, and not just fail.
+
+        Some divide by the size of what has no elements; whole numbers overflow, divided by -1.
+        """
+        reads = node.inputs if node.op_type == "Einsum" else node.inputs[:1]
+        if any(value is not None and 0 in (value.shape or ()) for value in reads):
+            self.graph.decline(f"{node.op_type}: it reads a tensor without elements")
+            return True
+        divisor = node.input(1)
+        if node.op_type not in ("Div", "Mod") or divisor is None or divisor.dtype in FLOATS:
+            return False
+        known = self.arrays.get(divisor)
+        if known is None and divisor.is_constant:
+            known = divisor.numpy()
+        if known is None or (known == -1).any():
+            self.graph.decline(f"{node.op_type}: the division may overflow")
+            return True
+        return False
 
     def _measure(self, node: Node) -> bool:
         """Learn how large the outputs are; False if they are too large, or it cannot be told."""

@@ -354,6 +354,30 @@ def test_a_division_of_integers_by_zero_stays() -> None:
     assert_left_alone(proto, "divided by zero")
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("q = Expand(lowest, many) d = Div(q, minus) m = ReduceMax(d)", "may overflow"),
+        ("q = Expand(lowest, many) d = Mod(q, minus) m = ReduceMax(d)", "may overflow"),
+        ('e = Einsum<equation = "abc,wby->acwy">(none, none) m = ReduceSum(e)', "elements"),
+        ("i = InstanceNormalization(none, pair, pair) m = ReduceSum(i)", "elements"),
+    ],
+)
+def test_what_may_end_the_process_stays(body: str, reason: str) -> None:
+    text = f"""
+    g (float[2] x) => (float[A,B,C,D] y)
+    <int64 lowest = {{-9223372036854775808}}, int64 minus = {{-1}}, int64[1] many = {{5000}},
+     float[2,2,0] none, float[2] pair> {{
+        {body}
+        c = Cast<to = 1>(m)
+        y = Add(x, c)
+    }}
+    """
+    subject = Model(model(text)).copy()
+    report = PassManager([ConstantFolding()]).run(subject)
+    assert any(reason in each for step in report.steps for each in step.declined)
+
+
 def test_a_cast_that_the_target_type_does_not_hold_stays() -> None:
     check(
         ConstantFolding(),
