@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value, inline
@@ -36,8 +38,9 @@ def _eliminate(graph: Graph, node: Node) -> bool:
     goes_on: Value | None = None
     results: list[Value | None] = list(states)
     if trips == 1:
-        given = [op.constant(np.int64(0)), op.constant(np.True_), *states]
-        goes_on, *results = inline(graph, node.subgraphs[0], given, before=node)
+        body = node.subgraphs[0]
+        given = [op.constant(_shaped(body, at, number)) for at, number in enumerate((0, True))]
+        goes_on, *results = inline(graph, body, [*given, *states], before=node)
     collected = zip(scanned, results[len(states) :], strict=False)
     stacked = [
         _stacked(op, new, node.version) if old.is_used and new is not None else None
@@ -58,6 +61,15 @@ def _trips(node: Node) -> int | None:
     if number is not None and number <= 0:
         return 0
     return 1 if number == 1 and goes else None
+
+
+def _shaped(body: Graph, index: int, number: int | bool) -> np.ndarray[Any, Any]:
+    """The number of the iteration, or its condition, as a runtime gives it to *body*.
+
+    Old exporters declare a vector of one, and get that.
+    """
+    declared = body.proto.input[index].type.tensor_type.shape.dim
+    return np.full((1,) * len(declared), number)
 
 
 def _stacked(op: Builder, value: Value, version: int) -> Value:

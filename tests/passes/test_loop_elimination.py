@@ -50,3 +50,18 @@ def test_what_a_loop_that_never_runs_collects_is_of_unknown_shape() -> None:
 def test_a_loop_that_never_runs_returns_what_goes_in(trips: int, goes: int) -> None:
     text = loop(trips, goes).replace(", float[K,N] z)", ")").replace("z = Relu(z0)", "")
     check(LoopElimination(), before=text, after="y = Abs(x)")
+
+
+def test_a_body_that_wants_the_number_of_the_iteration_as_a_vector_gets_one() -> None:
+    text = """
+    g (float[4] x) => (float[4] y, int64[R,1] z) <int64 m = {1}> {
+        y, z = Loop(m, "", x) <body = b (int64[1] i, bool c, float[4] v)
+            => (bool d, float[4] w, int64[1] j) { d = Identity(c) w = Neg(v) j = Identity(i) }>
+    }
+    """
+    subject = check(
+        LoopElimination(),
+        before=text.replace('""', ""),
+        after="y = Neg(x)\nt1 = Identity(*)\nz = Unsqueeze(t1, *)",
+    )
+    assert subject.graph.values["z"].shape == (1, 1)
