@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from onnx import TensorProto
 
 from onnxforge import Const, Decline, RewritePass, Value
@@ -29,11 +30,13 @@ class NanGuardElimination(RewritePass):
         """Scores that are."""
         return guarded(op, op.Softmax(op.Add(_scores(op, q, k, times), mask)))
 
-    def rewrite(self, op: Any, match: Any, mask: Value | None) -> Any:
+    def rewrite(self, op: Any, match: Any, times: Const | None, mask: Value | None) -> Any:
         """The weights as they are."""
         (softmax,) = (node for node in match.nodes if node.op_type == "Softmax")
         if softmax.output.dtype == TensorProto.FLOAT16:
             raise Decline("scores may be infinite in float16")
+        if times is not None and not _is_scale(times):
+            raise Decline("the scale is infinite, zero or no number")
         if mask is not None and not leaves_something(mask):
             raise Decline("the mask is not known to leave every row something to attend to")
         if mask is not None and softmax.attribute("axis") not in (
@@ -42,6 +45,12 @@ class NanGuardElimination(RewritePass):
         ):
             raise Decline("what is masked is not normalized along rows")
         return softmax.output
+
+
+def _is_scale(times: Const) -> bool:
+    """Whether numbers stay numbers, multiplied and divided by this constant."""
+    numbers = times.numpy(np.float64)
+    return bool(np.isfinite(numbers).all() and numbers.all())
 
 
 def _scores(op: Any, q: Value, k: Value, times: Const) -> Any:

@@ -123,3 +123,17 @@ def test_in_float16_scores_may_be_infinite() -> None:
     text = graph("p = Softmax <axis = -1> (s)").replace("float[", "float16[")
     text = text.replace("float zero", "float16 zero")
     check(NanGuardElimination(), before=text, declined="infinite")
+
+
+@pytest.mark.parametrize(
+    ("operator", "number"), [("Div", "0"), ("Div", "-0"), ("Mul", "inf"), ("Mul", "nan")]
+)
+def test_a_scale_that_makes_numbers_none_keeps_it(operator: str, number: str) -> None:
+    check(
+        NanGuardElimination(),
+        before=graph(
+            f"c = {operator}(s, by) p = Softmax <axis = -1> (c)",
+            declared=f", float by = {{{number}}}",
+        ),
+        declined="the scale",
+    )
