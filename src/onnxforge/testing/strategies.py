@@ -76,8 +76,9 @@ def models(
         sketch.graph.output.append(helper.make_tensor_value_info(tensor.name, tensor.dtype, shape))
     opsets = [helper.make_opsetid("", opset)]
     model = helper.make_model(sketch.graph, opset_imports=opsets, ir_version=10)
+    for domain in dict.fromkeys(node.domain for node in sketch.graph.node if node.domain):
+        model.opset_import.append(helper.make_opsetid(domain, 1))
     if called:
-        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.functions.append(_swish(opset))
     return model
 
