@@ -64,8 +64,10 @@ def _merge(graph: Graph, node: Node) -> bool:
             return False
         new = op.Clip(x, like=clips[0], min=float(low), max=float(high))
     else:
-        given = next(v for clip in clips for v in clip.inputs[1:] if v is not None)
-        dtype = given.numpy().dtype
+        given = [v for clip in clips for v in clip.inputs[1:] if v is not None]
+        if not given:
+            return False  # neither clips anything, and a checker keeps them
+        dtype = given[0].numpy().dtype
         ends = [None if end in (-inf, inf) else np.array(end, dtype) for end in (low, high)]
         new = op.Clip(x, *ends, like=clips[0])
     replaced = graph.replace(node.output, new)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from onnxforge import PassManager
-from onnxforge.ir import Model
+from onnxforge.ir import Model, Value
+from onnxforge.report import Tally
 from onnxforge.runtime import evaluate
 from onnxforge.testing import check, model
 from onnxforge_passes.clip_merging import ClipMerging
@@ -89,3 +90,18 @@ def test_bounds_were_attributes_before_opset_11() -> None:
         after="y = Clip<max=6, min=0>(x)",
         opset=9,
     )
+
+
+def test_clips_that_a_checker_keeps_stay() -> None:
+    subject = Model(
+        model("g (float[N] x) => (float[N] y) { a = Clip(x)  b = Clip(a)  y = Neg(b) }")
+    )
+
+    class Refusal:
+        def __call__(self, old: Value, new: Value) -> bool:
+            return False
+
+        def take(self) -> Tally:
+            return Tally()
+
+    assert not PassManager([ClipMerging()], checker=Refusal()).run(subject).changes
