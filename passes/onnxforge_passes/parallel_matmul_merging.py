@@ -135,7 +135,8 @@ def _merge(graph: Graph, nodes: list[Node]) -> bool:
             [_bias(each, n, weights) for each, n in zip(group, sizes, strict=True)]
         )
     if first.node.op_type == "Gemm":
-        y = op.Gemm(x, weights, bias, like=first.node)
+        # One without a bias may have any beta.
+        y = op.Gemm(x, weights, bias, like=first.node, beta=None)
     else:
         y = op.MatMul(x, weights, like=first.node)
         if bias is not None:

@@ -82,6 +82,18 @@ def test_gemms(turned: int) -> None:
     )
 
 
+def test_the_beta_of_a_gemm_without_a_bias_is_not_that_of_the_others() -> None:
+    check(
+        ParallelMatmulMerging(),
+        before="""
+        g (float[N,4] x) => (float[N,3] q, float[N,3] k, float[N,3] v)
+        <float[4,3] Q, float[4,3] K, float[4,3] V, float[3] b, float[3] c>
+        { q = Gemm <beta = 0.5> (x, Q) k = Gemm(x, K, b) v = Gemm(x, V, c) }
+        """,
+        after="t1 = Gemm(x, *, *)\nq, k, v = Split<axis=1>(t1, *)",
+    )
+
+
 def test_sizes_as_an_attribute_before_opset_13() -> None:
     check(
         ParallelMatmulMerging(),
