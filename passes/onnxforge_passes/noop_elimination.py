@@ -192,9 +192,10 @@ def _resize(node: Node) -> Value | None:
     if node.version < 11:
         scales = node.attribute("scales") or integers(node.input(1))
         return node.inputs[0] if scales and all(scale == 1 for scale in scales) else None
-    crops = node.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
+    # One takes a part of the image, the other samples between the places, by its definition.
+    moves = ("tf_crop_and_resize", "tf_half_pixel_for_nn")
     policy = node.attribute("keep_aspect_ratio_policy") or "stretch"
-    if crops or policy != "stretch":
+    if node.attribute("coordinate_transformation_mode") in moves or policy != "stretch":
         return None
     if node.input(3) is not None:
         return _if_same_shape(node)
@@ -268,12 +269,12 @@ def _compress(node: Node) -> Value | None:
 def _trilu(node: Node) -> Value | None:
     x, by = node.inputs[0], node.input(1)
     numbers = [0] if by is None else integers(by)
-    if x is None or x.shape is None or numbers is None:
+    if x is None or x.shape is None or numbers is None or len(x.shape) < 2 or len(numbers) != 1:
         return None
     rows, columns = x.shape[-2:]
     if not isinstance(rows, int) or not isinstance(columns, int):
         return None
-    (diagonal,) = numbers
+    diagonal = numbers[0]
     is_all = diagonal <= 1 - rows if node.attribute("upper") else diagonal >= columns - 1
     return x if is_all else None
 

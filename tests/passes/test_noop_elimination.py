@@ -93,6 +93,23 @@ def test_what_changes_something_stays(nodes: str) -> None:
     check(NoopElimination(), before)
 
 
+def test_a_resize_that_samples_between_the_places_stays() -> None:
+    check(
+        NoopElimination(),
+        before="""
+        g (float[1,1,3,3] x, float[4] roi) => (float[1,1,3,3] y) <float[4] one = {1, 1, 1, 1}> {
+            y = Resize <coordinate_transformation_mode = "tf_half_pixel_for_nn"> (x, roi, one)
+        }
+        """,
+        opset=11,
+    )
+
+
+def test_a_trilu_of_too_few_dimensions_is_left_to_the_runtime() -> None:
+    proto = model("g (float[3] x) => (y) { y = Trilu(x) }")
+    assert PassManager([NoopElimination()]).run(Model(proto)).changes == 0
+
+
 def test_a_symbol_may_be_more_than_one() -> None:
     check(
         NoopElimination(),
