@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from pathlib import Path
-
-from onnx import TensorProto
 
 from onnxforge import Graph, Model, Pass, Value
 from onnxforge.errors import OnnxForgeError
 from onnxforge.storage import digest, sample
+
+_Groups = dict[Hashable, list[Value]]
 
 
 class DuplicateInitializerElimination(Pass):
@@ -30,14 +29,14 @@ class DuplicateInitializerElimination(Pass):
 
 
 def _merge(graphs: list[Graph], only: Graph | None = None) -> int:
-    candidates: dict[Hashable, list[Value]] = {}
+    candidates: _Groups = {}
     for graph in graphs:
         for value in graph.initializers:
             if value.is_constant and value.initializer is not None:
                 tensor = value.initializer
                 key = (tensor.data_type, tuple(tensor.dims))
                 candidates.setdefault(key, []).append(value)
-    for criterion in (sample, digest):
+    for criterion in (_sample, _digest):
         candidates = _split(candidates, criterion)
     changes = 0
     for same in candidates.values():
@@ -60,17 +59,24 @@ def _visible(kept: dict[Graph, Value], graph: Graph | None) -> Value | None:
     return None
 
 
-def _split(
-    groups: dict[Hashable, list[Value]], criterion: Callable[[TensorProto, Path | None], bytes]
-) -> dict[Hashable, list[Value]]:
+def _sample(value: Value) -> bytes:
+    assert value.initializer is not None
+    return sample(value.initializer, value.graph.model.folder)
+
+
+def _digest(value: Value) -> bytes:
+    assert value.initializer is not None
+    return digest(value.initializer, value.graph.model.folder)
+
+
+def _split(groups: _Groups, criterion: Callable[[Value], bytes]) -> _Groups:
     """The groups, each split by a criterion; values that are alone then are left out."""
-    split: dict[Hashable, list[Value]] = {}
+    split: _Groups = {}
     for key, values in groups.items():
         if len(values) > 1:
             for value in values:
-                assert value.initializer is not None
                 try:
-                    found = criterion(value.initializer, value.graph.model.folder)
+                    found = value.graph.model.recall(criterion, value)
                     split.setdefault((key, found), []).append(value)
                 except OnnxForgeError as error:  # its data cannot be read
                     value.graph.decline(str(error))

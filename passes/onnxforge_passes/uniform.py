@@ -35,9 +35,7 @@ def uniform(value: Value | None) -> Any:
             return None
         node = value.producer
         if value.is_constant:
-            tensor = value.tensor
-            array = value.numpy() if tensor is None else to_array(tensor, value.graph.model.folder)
-            number = _of_array(array)
+            number = value.graph.model.recall(_of_constant, value)
         elif node is None or node.domain or node.has_references:
             return None
         elif node.op_type == "ConstantOfShape":
@@ -86,6 +84,10 @@ def _interval(value: Value | None) -> tuple[float, float]:
             break
         value = node.inputs[0]
     return _ANY
+
+
+def _of_constant(value: Value) -> Any:
+    return _of_array(value.numpy())
 
 
 def _of_array(array: np.ndarray[Any, Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol
 
@@ -63,24 +62,30 @@ class PassManager:
         raised, which then names the pass as well; the model is then consistent, but half done.
         """
         leaves = [leaf for each in self.passes for leaf in each.leaves()]
-        report = Report(nodes_before=_count(model), verify="edits" if self.checker else "")
+        nodes = _count(model)
+        report = Report(nodes_before=nodes, verify="edits" if self.checker else "")
         model.checker = self.checker
         model.admits = self._admission(model)
         model.provenance = self.provenance
         model.nbytes_before = model.nbytes
+        model.facts = {}
         try:
             with gc_paused():
                 for number in range(1, self.max_rounds + 1):
                     model.infer_anew()
-                    steps = [self._step(leaf, model, number) for leaf in leaves]
-                    report.steps += steps
-                    report.settled = not any(step.changes for step in steps)
+                    report.settled = True
+                    for leaf in leaves:
+                        step = self._step(leaf, model, number, nodes)
+                        report.steps.append(step)
+                        report.settled &= not step.changes
+                        nodes = step.nodes
                     if report.settled:
                         break
         finally:
             model.checker = None
             model.admits = None
             model.running = None
+            model.facts = None
             model.provenance = False
             model.nbytes_before = None
         model.commit()
@@ -90,7 +95,7 @@ class PassManager:
                 model.edits,
                 {leaf: step.declined for leaf, step in last if isinstance(leaf, Hashable)},
             )
-        report.nodes = _count(model)
+        report.nodes = nodes
         return report
 
     def _admission(self, model: Model) -> Callable[[Node, Iterable[Node]], bool] | None:
@@ -105,14 +110,16 @@ class PassManager:
 
         return admits
 
-    def _step(self, each: Pass, model: Model, number: int) -> Step:
+    def _step(self, each: Pass, model: Model, number: int, nodes: int) -> Step:
+        """Run one pass on a model that has so many *nodes*."""
         edits, idle = model.idle
         if edits == model.edits and isinstance(each, Hashable) and each in idle:
-            return Step(each.name, number, 0, _count(model), 0.0, idle[each])
+            return Step(each.name, number, 0, nodes, declined=idle[each])
         if not any(map(each.concerns, model.graphs())):
-            return Step(each.name, number, 0, _count(model), 0.0)
+            return Step(each.name, number, 0, nodes)
         model.declined.clear()
         model.running = each.name
+        edits = model.edits
         start = time.perf_counter()
         try:
             changes = each.apply(model)
@@ -125,9 +132,10 @@ class PassManager:
                 f"pass {each.name!r} failed: {type(error).__name__}: {error}"
             ) from error
         seconds = time.perf_counter() - start
-        declined = Counter(model.declined) if model.declined else Counter()
-        tally = self.checker.take() if self.checker is not None else Tally()
-        return Step(each.name, number, changes, _count(model), seconds, declined, tally)
+        if model.edits != edits:
+            nodes = _count(model)
+        step = Step(each.name, number, changes, nodes, seconds, dict(model.declined))
+        return step if self.checker is None else step._replace(tally=self.checker.take())
 
 
 def _count(model: Model) -> int:

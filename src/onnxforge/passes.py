@@ -39,7 +39,7 @@ class Pass(ABC):
 
     def concerns(self, graph: Graph) -> bool:
         """Whether *graph* has an operator that the pass looks for."""
-        return not self.operators or any(map(graph.has, self.operators))
+        return not self.operators or not graph.op_types.isdisjoint(self.operators)
 
     def leaves(self) -> Iterator[Pass]:
         """The passes to run, in order: of a pipeline, its parts."""

@@ -52,6 +52,8 @@ class Call:
     outputs: int
     makers: tuple[frozenset[str] | None, ...] = ()
     """For each input the operators that may make it, "" being none; None if any may."""
+    is_commutative: bool = False
+    """Whether there are two inputs, in either order."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -106,7 +108,8 @@ class Recorder:
             *inputs: Operand, domain: str = "", outputs: int = 1, **attributes: Any
         ) -> Output | tuple[Output, ...]:
             makers = tuple(map(_makers, inputs))
-            call = Call(op_type, domain, inputs, attributes, outputs, makers)
+            is_turnable = len(inputs) == 2 and operators.lookup(op_type, domain).commutative
+            call = Call(op_type, domain, inputs, attributes, outputs, makers, is_turnable)
             self.calls.append(call)
             results = tuple(Output(call, index) for index in range(outputs))
             return results[0] if outputs == 1 else results
@@ -132,7 +135,7 @@ class Pattern:
         self.calls = tuple(recorder.calls)
         self.root = self.outputs[-1].call
         # Those of the alternatives are not needed: what is left out is found to be, node by node.
-        self.operators = tuple(dict.fromkeys(call.op_type for call in _needed(self.outputs)))
+        self.operators = frozenset(call.op_type for call in _needed(self.outputs))
 
     def match(self, node: Node, *, shared: bool = False) -> Match | None:
         """The match whose last output *node* computes, if there is one.
@@ -344,24 +347,21 @@ def _orders(call: Call, node: Node) -> list[tuple[Value | None, ...]]:
     """
     if node.op_type != call.op_type or node.domain != call.domain:
         return []
-    count = len(call.inputs)
-    inputs = node.inputs[:count]
-    if len(inputs) < count:
-        inputs += (None,) * (count - len(inputs))
-    orders = [inputs] if _is_plausible(call, inputs) else []
-    if count == 2 and operators.lookup(node.op_type, node.domain).commutative:
-        turned = inputs[::-1]
-        if _is_plausible(call, turned):
-            orders.append(turned)
+    inputs, count = node.inputs, len(call.inputs)
+    if len(inputs) != count:
+        inputs = (*inputs, *[None] * count)[:count]
+    made = ["" if v is None or v.producer is None else v.producer.op_type for v in inputs]
+    orders = [inputs] if _is_plausible(call, made) else []
+    if call.is_commutative and _is_plausible(call, made[::-1]):
+        orders.append(inputs[::-1])
     return orders
 
 
-def _is_plausible(call: Call, values: tuple[Value | None, ...]) -> bool:
-    for makers, value in zip(call.makers, values, strict=True):
-        if makers is not None:
-            producer = value.producer if value is not None else None
-            if ("" if producer is None else producer.op_type) not in makers:
-                return False
+def _is_plausible(call: Call, made: list[str]) -> bool:
+    """Whether the inputs of *call* may be made by these operators."""
+    for makers, op_type in zip(call.makers, made, strict=True):
+        if makers is not None and op_type not in makers:
+            return False
     return True
 
 

@@ -48,7 +48,7 @@ def load(name: str) -> type[Pass] | Pass:
     if point is None:
         raise UnknownPassError(f"no pass called {name!r}; `onnxforge passes` lists them")
     try:
-        found = point.load()
+        found = _imported(point)
     except Exception as error:
         raise PassError(
             f"pass {name!r} of {_owner(point)} cannot be imported from {point.value}: {error}"
@@ -56,6 +56,11 @@ def load(name: str) -> type[Pass] | Pass:
     if isinstance(found, Pass) or (isinstance(found, type) and issubclass(found, Pass)):
         return found
     raise PassError(f"{point.value} of {_owner(point)}, registered as {name!r}, is no Pass")
+
+
+@lru_cache(None)
+def _imported(point: EntryPoint) -> Any:
+    return point.load()
 
 
 def create(spec: str) -> Pass:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,16 @@ class Tally:
         return self.checked + self.sampled + self.unchecked.total() + len(self.refused)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one run of one pass did; `seconds` include checking its edits."""
 
     name: str
     round: int
     changes: int
     nodes: int
-    seconds: float
-    declined: Counter[str] = field(default_factory=Counter)
-    tally: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+    declined: Mapping[str, int] = MappingProxyType({})
+    tally: Tally = Tally()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,13 +45,13 @@ class RewritePass(Pass):
 
     def concerns(self, graph: Graph) -> bool:
         """Whether *graph* has all the operators of a pattern."""
-        return any(all(map(graph.has, pattern.operators)) for pattern in self.patterns())
+        return any(map(graph.op_types.__ge__, _needs(type(self))))
 
     def run(self, graph: Graph) -> int:
         """Replace every occurrence in *graph*; return how many there were."""
         by_root: dict[str, list[Pattern]] = {}
         for pattern in self.patterns():
-            if all(map(graph.has, pattern.operators)):
+            if graph.op_types >= pattern.operators:
                 by_root.setdefault(pattern.root.op_type, []).append(pattern)
         wanted = _parameters(type(self))
         work = deque(graph.calls(*by_root))
@@ -106,6 +106,12 @@ def _parameters(cls: type[RewritePass]) -> tuple[str, ...]:
     """What `rewrite` asks for besides `self` and `op`."""
     _, _, *wanted = inspect.signature(cls.rewrite).parameters
     return tuple(wanted)
+
+
+@lru_cache(None)
+def _needs(cls: type[RewritePass]) -> tuple[frozenset[str], ...]:
+    """The operators of each pattern."""
+    return tuple(pattern.operators for pattern in _traced(cls))
 
 
 @lru_cache(None)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnx import FunctionProto, GraphProto, ModelProto
 
@@ -23,6 +23,8 @@ from onnxforge.ir.value import Value
 
 if TYPE_CHECKING:
     from onnxforge.report import Report
+
+Answer = TypeVar("Answer")
 
 
 class Model:
@@ -40,6 +42,7 @@ class Model:
     or changes.  `nbytes_before` is how large the model was when the run at work began.  `declined`
     counts why passes left things alone, and `idle` holds, beside the number of edits when it was
     found, which passes have nothing to do, each with what it declined.
+    `facts` are what is remembered of constants during a run: see `recall`.
     """
 
     def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:
@@ -55,7 +58,8 @@ class Model:
         self.edits = 0
         self.declined: Counter[str] = Counter()
         self.report: Report | None = None
-        self.idle: tuple[int, dict[Hashable, Counter[str]]] = (-1, {})
+        self.idle: tuple[int, dict[Hashable, Mapping[str, int]]] = (-1, {})
+        self.facts: dict[tuple[Callable[[Value], Any], Value], Any] | None = None
         self.scratch = storage.Scratch()
         self._borrowed: tuple[storage.Scratch, ...] = ()
         self._original: bytes | None = None
@@ -149,6 +153,19 @@ class Model:
     def infer_anew(self) -> None:
         """Look again at values known in part: what was edited since may tell more of them."""
         self.inference.renew()
+
+    def recall(self, question: Callable[[Value], Answer], value: Value) -> Answer:
+        """What *question* says of the data of a constant, which is asked once in a run.
+
+        Between runs data may be written to, and nothing is remembered.
+        """
+        if self.facts is None:
+            return question(value)
+        key = (question, value)
+        if key not in self.facts:
+            self.facts[key] = question(value)
+        answer: Answer = self.facts[key]
+        return answer
 
     @property
     def function_operators(self) -> Mapping[tuple[str, str], Operator]:

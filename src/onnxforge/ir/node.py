@@ -48,6 +48,7 @@ class Node:
     """
 
     __slots__ = (
+        "_has_references",
         "_next",
         "_position",
         "_previous",
@@ -68,6 +69,7 @@ class Node:
         self.inputs: tuple[Value | None, ...] = ()
         self.outputs: tuple[Value, ...] = ()
         self.subgraphs: tuple[Graph, ...] = ()
+        self._has_references: bool | None = None
         self._previous: Node | None = None
         self._next: Node | None = None
         # Grows along the graph, unless that is out of order.
@@ -116,7 +118,9 @@ class Node:
     @property
     def has_references(self) -> bool:
         """Whether an attribute is left for the caller of the enclosing function to set."""
-        return any(map(_reference, self.proto.attribute))
+        if self._has_references is None:
+            self._has_references = any(map(_reference, self.proto.attribute))
+        return self._has_references
 
     def input(self, index: int) -> Value | None:
         """An input; None if it is left out."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
 from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ class Sequence:
         self.first: Node | None = None
         self.last: Node | None = None
         self._length = 0
-        self._by_operator: defaultdict[str, dict[Node, None]] = defaultdict(dict)
+        self._by_operator: dict[str, dict[Node, None]] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -51,13 +50,9 @@ class Sequence:
             node = node._previous
 
     @property
-    def op_types(self) -> list[str]:
+    def op_types(self) -> KeysView[str]:
         """What the operators of the nodes are called."""
-        return [op_type for op_type, nodes in self._by_operator.items() if nodes]
-
-    def has(self, op_type: str) -> bool:
-        """Whether there is a node of an operator so called."""
-        return bool(self._by_operator.get(op_type))
+        return self._by_operator.keys()
 
     def of(self, op_types: Iterable[str]) -> list[Node]:
         """The nodes of operators so called, in order."""
@@ -77,7 +72,10 @@ class Sequence:
         else:
             self.last = node
         self._length += 1
-        self._by_operator[node.op_type][node] = None
+        alike = self._by_operator.get(node.op_type)
+        if alike is None:
+            alike = self._by_operator[node.op_type] = {}
+        alike[node] = None
         if previous is None:
             node._position = before._position - _GAP if before is not None else 0
         elif before is None:
@@ -99,7 +97,10 @@ class Sequence:
         else:
             self.last = before
         self._length -= 1
-        del self._by_operator[node.op_type][node]
+        alike = self._by_operator[node.op_type]
+        del alike[node]
+        if not alike:
+            del self._by_operator[node.op_type]
 
     def reorder(self, nodes: Iterable[Node]) -> None:
         """Link *nodes* anew, in this order."""
