@@ -62,6 +62,12 @@ def test_what_cannot_be_is_said(dims, input_shapes, why):
         optimize(model(TEXT), dims=dims, input_shapes=input_shapes)
 
 
+def test_what_is_no_tensor_stays_what_it_is():
+    text = "g (seq(float[2]) s) => (float[2] y) <int64 first = {0}> { y = SequenceAt(s, first) }"
+    with pytest.raises(OnnxForgeError, match="'s' is no tensor"):
+        optimize(model(text), input_shapes={"s": [2]})
+
+
 def test_minus_one_is_an_open_dimension():
     proto = model(TEXT)
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1

@@ -15,14 +15,14 @@ def fix_shapes(
     dims: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> int:
-    """Give dynamic dimensions of the interface fixed sizes; return how many were fixed.
+    """Give dynamic dimensions of the interface fixed sizes; return how many named ones were.
 
     *dims* are sizes by the names of symbolic dimensions, which are fixed wherever they occur;
     *input_shapes* are whole shapes by the names of inputs.  Everything else in the model stays as
     it is: what follows from the sizes is for the passes to find.
 
-    Raises `OnnxForgeError` if there is no such dimension or input, if a size is not positive, or if
-    the model says another one already.
+    Raises `OnnxForgeError` if there is no such dimension or input, if an input is no tensor, if a
+    size is not positive, or if the model says another one already.
     """
     proto = model.commit().graph
     wanted = dict(dims or {})
@@ -52,6 +52,8 @@ def _fix_input(
     info: ValueInfoProto, shape: Sequence[int], wanted: Mapping[str, int]
 ) -> dict[str, int]:
     """Fix the nameless dimensions of an input; the sizes of its named ones."""
+    if info.type.WhichOneof("value") != "tensor_type":
+        raise OnnxForgeError(f"input {info.name!r} is no tensor, and has no sizes to fix")
     found: dict[str, int] = {}
     declared = info.type.tensor_type.shape.dim
     if not info.type.tensor_type.HasField("shape"):
