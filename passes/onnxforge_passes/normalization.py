@@ -77,9 +77,9 @@ def reduced_axes(match: Match, x: Value) -> Axes:
 def _axes(node: Node, x: Value) -> Axes:
     given = node.input(1)
     axes = given.numpy().reshape(-1).tolist() if given is not None else node.attribute("axes")
-    if not axes or x.rank is None:
+    if not axes or not x.rank:
         raise Decline("the axes of a reduction are not known")
-    return tuple(sorted(axis % x.rank for axis in axes))
+    return tuple(sorted({axis % x.rank for axis in axes}))
 
 
 def number(eps: Const, x: Value) -> float:

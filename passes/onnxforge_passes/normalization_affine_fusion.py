@@ -85,8 +85,8 @@ def _normalization(op: Any, x: Value, scale: Const, bias: Const | None) -> Any:
 def _shapes(norm: Node, x: Value) -> tuple[_Shape, _Shape]:
     """The shape of a parameter, and that which broadcasts it to *x*."""
     shape = x.shape
-    if shape is None:
-        raise Decline("the rank is not known")
+    if not shape:
+        raise Decline("the rank is not known, or 0")
     if norm.op_type == "InstanceNormalization":
         axes = slice(1, 2)
         after = len(shape) - 2

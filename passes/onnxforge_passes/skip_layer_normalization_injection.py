@@ -65,8 +65,8 @@ class SkipLayerNormalizationInjection(Fusion):
 
 def last_axes(match: Match, x: Value) -> Axes:
     """The axes that the operator at the root normalizes."""
-    if x.rank is None or match.root.attribute("axis") is None:
-        raise Decline("the rank is not known, or the operator is none of ONNX's in this opset")
+    if not x.rank or match.root.attribute("axis") is None:
+        raise Decline("the rank is not known or 0, or the operator is none of ONNX's in this opset")
     return tuple(range(match.root.attribute("axis") % x.rank, x.rank))
 
 

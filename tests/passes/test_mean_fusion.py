@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxforge.testing import check
+from onnxforge import Model, PassManager
+from onnxforge.testing import check, model
 from onnxforge_passes.mean_fusion import MeanFusion
 
 SUM = """
@@ -76,3 +77,10 @@ def test_in_a_branch() -> None:
 def test_other_quotients(axes: str, mean: str, dtype: str, reason: str) -> None:
     before = SUM.format(dtype=dtype, axes=axes, mean=mean, rank=1)
     check(MeanFusion(), before=before, declined=reason)
+
+
+def test_axes_of_a_scalar_are_left_to_fail() -> None:
+    text = """
+    g (float x) => (float y) <float one = {1}> { s = ReduceSum <axes = [0]> (x) y = Div(s, one) }
+    """
+    assert not PassManager([MeanFusion()]).run(Model(model(text, opset=11)).copy()).changes

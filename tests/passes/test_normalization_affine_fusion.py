@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxforge.testing import check
+from onnxforge import Model, PassManager
+from onnxforge.testing import check, model
 from onnxforge_passes.normalization_affine_fusion import NormalizationAffineFusion
 
 LAYER = "n = LayerNormalization <axis = -1> (x, s, b)"
@@ -158,3 +159,13 @@ def test_a_scale_that_overflows_stays() -> None:
         """,
         declined="out of the range",
     )
+
+
+def test_a_scalar_that_is_normalized_is_left_to_fail() -> None:
+    text = """
+    g (float x) => (float y) <float s, float k> {
+        n = LayerNormalization <axis = 0> (x, s)
+        y = Add(n, k)
+    }
+    """
+    assert not PassManager([NormalizationAffineFusion()]).run(Model(model(text)).copy()).changes

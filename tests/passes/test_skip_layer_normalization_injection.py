@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxforge.testing import check
+from onnxforge import Model, PassManager
+from onnxforge.testing import check, model
 from onnxforge_passes.skip_layer_normalization_injection import SkipLayerNormalizationInjection
 from onnxforge_passes.skip_simplified_layer_normalization_injection import (
     SkipSimplifiedLayerNormalizationInjection,
@@ -92,3 +93,14 @@ def test_so_is_one_before_a_root_mean_square(body: str, opset: int) -> None:
         after=f"y, t1, t2, t = {OPERATOR.replace('Skip', 'SkipSimplified')}(x, z, *)",
         opset=opset,
     )
+
+
+def test_a_scalar_that_is_normalized_is_left_to_fail() -> None:
+    text = """
+    g (float x, float z) => (float y) <float scale> {
+        t = Add(x, z)
+        y = LayerNormalization <axis = 0> (t, scale)
+    }
+    """
+    passes = [SkipLayerNormalizationInjection()]
+    assert not PassManager(passes).run(Model(model(text)).copy()).changes
