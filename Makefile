@@ -60,6 +60,7 @@ bench: build/peers .venv/.dev $(MODELS) ## what is asked of our speed and what i
 	$(BENCH)/files.py --json build/bench/files.json
 	$(BENCH)/scale.py --json build/bench/scale.json
 	$(BENCH)/speed.py $(MODELS) --turns 3 --enough 2 --json build/bench/speed.json --markdown build/bench/speed.md
+	$(BENCH)/where.py $(MODELS) --json build/bench/where.json
 	$(BIN)/python -m pytest -q benchmarks/test_core.py --benchmark-enable --benchmark-quiet --benchmark-json build/bench/core.json
 	$(BIN)/python benchmarks/asked.py build/bench
 

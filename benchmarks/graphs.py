@@ -121,7 +121,8 @@ def convolutions(nodes: int, width: int = 2) -> ModelProto:
 
 def encoder(layers: int, width: int = 768) -> ModelProto:
     """A transformer as torch's exporter spells it: shapes computed, LayerNormalization and Gelu in
-    pieces, 48 * width * width bytes of weights in a layer, none of which has to change."""
+    pieces, 48 * width * width bytes of weights in a layer.  None has to change: as in T5, no scale
+    could be folded into them."""
     body: list[NodeProto] = []
     weights = [
         numpy_helper.from_array(np.array(value, dtype), name)
@@ -131,7 +132,6 @@ def encoder(layers: int, width: int = 768) -> ModelProto:
             ("root", 2**0.5, np.float32),
             ("one", 1, np.float32),
             ("half", 0.5, np.float32),
-            ("scale", (width / 12) ** 0.5, np.float32),
             ("i0", 0, np.int64),
             ("i1", 1, np.int64),
             ("front", [0], np.int64),
@@ -179,8 +179,7 @@ def encoder(layers: int, width: int = 768) -> ModelProto:
     for _ in range(layers):
         q, k, v = several(3, "Split", linear(norm(x), 3 * width, width), axis=-1)
         scores = add("MatMul", heads(q, 0, 2, 1, 3), heads(k, 0, 2, 3, 1))
-        weighed = add("Softmax", add("Div", scores, "scale"), axis=-1)
-        mixed = add("MatMul", weighed, heads(v, 0, 2, 1, 3))
+        mixed = add("MatMul", add("Softmax", scores, axis=-1), heads(v, 0, 2, 1, 3))
         mixed = add("Transpose", mixed, perm=[0, 2, 1, 3])
         x = add("Add", x, linear(add("Reshape", mixed, sizes(x, "width")), width, width))
         y = linear(norm(x), 4 * width, width)
