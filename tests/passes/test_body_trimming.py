@@ -112,3 +112,26 @@ def test_outputs_of_an_if_that_nobody_reads() -> None:
         y = Relu(s)
         """,
     )
+
+
+def test_a_loop_without_a_condition_stays_one() -> None:
+    check(
+        BodyTrimming(),
+        before="""
+        g (float[2] x, int64 n) => (float[N,2] y) {
+            k, y = Loop (n, "", x) <
+                body = b (int64 i, bool c, float[2] s) => (bool d, float[2] p, float[2] q) {
+                    d = Identity(c)
+                    p = Identity(s)
+                    q = Neg(s)
+                }>
+        }
+        """,
+        after="""
+        y = Loop(n, _)
+          body:
+            s = Identity(x)
+            d = Identity(c)
+            q = Neg(s)
+        """,
+    )

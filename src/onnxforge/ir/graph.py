@@ -24,7 +24,7 @@ from onnx import (
 from onnxforge.errors import InvalidModelError
 from onnxforge.ir import naming, order, removal, validity
 from onnxforge.ir.node import Node
-from onnxforge.ir.operators import domain_of, make_attribute, may_have_bodies
+from onnxforge.ir.operators import domain_of, make_attribute, may_have_bodies, schema
 from onnxforge.ir.sequence import Sequence
 from onnxforge.ir.value import Value
 from onnxforge.storage import from_array
@@ -377,14 +377,16 @@ class Graph:
         """
         domain = domain_of(domain)
         inputs = list(inputs)
-        while inputs and inputs[-1] is None:
-            inputs.pop()
         for read in inputs:
             if read is not None:
                 self.expect(read)
                 naming.uncover(self, read)
         self.import_opset(domain)
         version = self.opset_imports[domain]
+        known = schema(op_type, domain, version)
+        # A Loop has a condition, if one without a name.
+        while inputs and inputs[-1] is None and (known is None or len(inputs) > known.min_input):
+            inputs.pop()
         made = [
             make_attribute(name, value, op_type, domain, version)
             for name, value in attributes.items()
