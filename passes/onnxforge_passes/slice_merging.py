@@ -44,8 +44,8 @@ def _merge(graph: Graph, node: Node) -> bool:
     if data.is_output or list(data.consumers) != [node] or inner.graph is not graph:
         return False
     source, first, second = inner.input(0), cuts(inner), cuts(node)
-    if source is None or source.shape is None or first is None or second is None:
-        return False
+    if source is None or source.shape is None or not first or not second:
+        return False  # a Slice of no axes is for another pass
     merged = dict(first)
     for axis, cut in second.items():
         both = _composed(source.shape[axis], first[axis], cut) if axis in first else cut

@@ -50,6 +50,18 @@ def test_from_the_end_of_what_may_be_shorter_than_the_first() -> None:
     )
 
 
+def test_slices_of_no_axes_stay() -> None:
+    check(
+        SliceMerging(),
+        before="""
+        g (float[N,9] x) => (float[N,9] y) <int64[0] none = {}> {
+            h = Slice(x, none, none)
+            y = Slice(h, none, none, none, none)
+        }
+        """,
+    )
+
+
 def test_one_that_is_read_otherwise_stays() -> None:
     check(
         SliceMerging(),
