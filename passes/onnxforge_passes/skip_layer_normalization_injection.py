@@ -86,6 +86,8 @@ def skipping(
     shape = total.shape
     if total.dtype != TensorProto.FLOAT or shape is None or len(shape) not in (2, 3):
         raise Decline("the kernel is for float32, and two or three dimensions")
+    if shape[-1] == 0:
+        raise Decline("the kernel is not for rows without elements")
     if axes != (len(shape) - 1,):
         raise Decline("not the last axis is normalized")
     for each in added:

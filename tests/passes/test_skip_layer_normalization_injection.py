@@ -73,6 +73,10 @@ def test_the_sum_may_be_read_elsewhere() -> None:
             ),
             "last axis",
         ),
+        (
+            graph(f"t = Add(x, z) {SPELLED}", x="B,0", skip="B,0").replace("float[8]", "float[0]"),
+            "without elements",
+        ),
     ],
 )
 def test_what_the_kernel_is_not_for_stays(text: str, reason: str) -> None:
