@@ -20,6 +20,7 @@ EXPORTED = [
     (name, exporter)
     for name in ("resnet18", "mobilenet", "transformer")
     for exporter in ("torchscript", "dynamo-unoptimized", "dynamo")
+    if (name, exporter, "fp32") not in suite.EXPORTED
 ]
 GENERATED = {
     "cnn_150_nodes": lambda: graphs.convolutions(150, width=14),

@@ -44,7 +44,8 @@ Seconds = dict[str, list[float]]
 def measure(tools: list[str], source: str, turns: int, enough: float) -> Iterator[tuple[str, Any]]:
     """Each tool as its turn comes, and again with its seconds, or None if it cannot take the file.
 
-    A tool that has spent *enough* seconds on the file gets no further turn.
+    So it is known at which one the process died.  A tool that has spent *enough* seconds on the
+    file gets no further turn.
     """
     os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
     tasks = {tool: _task(tool) for tool in tools}
@@ -53,6 +54,7 @@ def measure(tools: list[str], source: str, turns: int, enough: float) -> Iterato
         warm = str(Path(folder, "warm.onnx"))
         onnx.save(graphs.convolutions(30), warm)
         for tool in tools:
+            yield tool, None
             _seconds(tasks[tool], warm, folder)
         for _ in range(turns):
             for tool in [tool for tool in tools if spent[tool] < enough]:
@@ -93,8 +95,10 @@ def compare(tools: list[str], source: Path, turns: int, enough: float = 4.0) -> 
     while problem and left:
         given = (left, str(source), turns, enough)
         events, problem = peers.in_process(measure, *given, timeout=900)
+        if not events:
+            raise RuntimeError(f"no tool had a turn: {problem}")
         if problem:
-            left.remove(events[-1][0] if events else left[0])
+            left.remove(events[-1][0])
     seconds: Seconds = {}
     for tool, value in events:
         if value is not None:
