@@ -32,25 +32,27 @@ class _Known:
     def __init__(self) -> None:
         self._groups: dict[Hashable, Node | dict[Hashable, Node]] = {}
 
-    def find(self, node: Node) -> Node | None:
+    def find(self, reads: Hashable, node: Node) -> Node | None:
         """The node that computes the same, if it is still there."""
-        group = self._groups.get(_reads(node))
+        group = self._groups.get(reads)
         if group is None:
             return None
-        twin = self._told_apart(group, node).get(_rest(node))
+        twin = self._told_apart(group, reads).get(_rest(node))
         return twin if twin is not None and twin.graph is not None else None
 
-    def add(self, node: Node) -> None:
+    def add(self, reads: Hashable, node: Node) -> None:
         """Remember a node that is like none here."""
-        group = self._groups.setdefault(_reads(node), node)
+        group = self._groups.setdefault(reads, node)
         if group is not node:
-            self._told_apart(group, node)[_rest(node)] = node
+            self._told_apart(group, reads)[_rest(node)] = node
 
-    def _told_apart(self, group: Node | dict[Hashable, Node], node: Node) -> dict[Hashable, Node]:
+    def _told_apart(
+        self, group: Node | dict[Hashable, Node], reads: Hashable
+    ) -> dict[Hashable, Node]:
         if isinstance(group, Node):
             # Most nodes are the only ones that read what they do: there is nothing to compare.
             group = {_rest(group): group} if group.graph is not None else {}
-            self._groups[_reads(node)] = group
+            self._groups[reads] = group
         return group
 
 
@@ -65,9 +67,11 @@ def _merge(graph: Graph, around: list[_Known], *, nested: bool = False) -> int:
             continue
         if node.op_type == "DequantizeLinear" or not _is_mergeable(node):
             continue
-        twin = next((found for known in scopes if (found := known.find(node)) is not None), None)
+        reads = _reads(node)
+        found = (known.find(reads, node) for known in scopes)
+        twin = next((each for each in found if each is not None), None)
         if twin is None:
-            here.add(node)
+            here.add(reads, node)
             continue
         for old, new in zip(node.outputs, twin.outputs, strict=True):
             changes += old.is_used and graph.replace(old, new)

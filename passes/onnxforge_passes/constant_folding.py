@@ -19,8 +19,8 @@ from .weights import FLOATS
 _BATCH_BYTES = 1 << 25
 # They make elements of none, and NumPy has them as views, or by one copy.
 _MOVING = frozenset(
-    {"Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
-    | {"Unsqueeze"}
+    {"Concat", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
+    | {"Transpose", "Unsqueeze"}
 )
 _LOWEST_PRICE = 1 << 8
 # What an initializer takes besides its name and its data, at most.
@@ -209,7 +209,7 @@ def _evaluated(region: Region, values: list[Value]) -> dict[Value, Array]:
 
 
 def _moved(region: Region, values: list[Value]) -> dict[Value, Array]:
-    """Those of *values* that are constants cut, joined, or read in another order or shape.
+    """Those of *values* that are constants cut, joined, picked, or in another order or shape.
 
     Such as the weights of an LSTM, whose gates others have in another order: a session would cost
     more than the work.  What only views one constant is not even copied.

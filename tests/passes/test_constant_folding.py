@@ -901,18 +901,20 @@ def test_weights_that_are_only_cut_and_joined_need_no_session(
     g (float[64,300] x) => (float[64,600] y) {
         i, o, f = Split<axis = 0>(W)
         turned = Concat<axis = 0>(i, f, o)
-        flat = Transpose(turned)
+        backward = Gather(turned, rows)
+        flat = Transpose(backward)
         y = MatMul(x, flat)
     }
     """
     proto = model(text)
     W = np.arange(600 * 300, dtype=np.float32).reshape(600, 300)
     proto.graph.initializer.append(from_array(W, "W"))
+    proto.graph.initializer.append(from_array(np.arange(599, -1, -1), "rows"))
     result = folded(proto)
     assert [node.op_type for node in result.graph] == ["MatMul"]
     i, o, f = np.split(W, 3)
     (weights,) = [value.numpy() for value in result.graph.initializers if value.is_used]
-    assert (weights == np.concatenate([i, f, o]).T).all()
+    assert (weights == np.concatenate([i, f, o])[::-1].T).all()
 
 
 def test_many_small_chains_need_no_session(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,9 +311,16 @@ def test_nonzero(array: Array) -> None:
 
 
 @thorough
-@given(st.sampled_from(INTEGERS), *[st.integers(-20, 20)] * 3)
+@given(st.sampled_from([*INTEGERS, np.float32, np.float64]), *[st.integers(-20, 20)] * 3)
 def test_range(dtype: Any, start: int, limit: int, delta: int) -> None:
-    agree("Range", *(np.array(each, dtype) for each in (start, limit, delta)))
+    agree("Range", *(np.array(each, dtype) for each in (start, limit, delta)), must_run=delta != 0)
+
+
+@pytest.mark.parametrize("start", [0.5, -0.0, 2.0**25, np.inf, np.nan])
+def test_ranges_that_may_be_rounded_are_left_to_a_runtime(start: float) -> None:
+    inputs = [np.array(each, np.float32) for each in (start, 2.0**25 + 8, 1)]
+    model = model_of("Range", list(inputs), 1, 17, {})
+    assert numpy_kernels.compute(next(iter(model.graph)), inputs) is None
 
 
 @thorough

@@ -128,12 +128,22 @@ def _not(call: Call) -> Sequence[Any]:
 
 @kernel("Range")
 def _range(call: Call) -> Sequence[Any]:
-    start, limit, delta = (int(array.reshape(())) for array in _integers(call.operands))
+    start, limit, delta = (_whole(array) for array in call.operands)
     if not delta:
         raise Undefined("a range has no step")
     numbers = range(start, limit, delta)
     room([len(numbers)])
     return [np.array(numbers, call[0].dtype)]
+
+
+def _whole(array: Array) -> int:
+    """The one number in an array, if it is whole, and floats of its type hold all up to it."""
+    number = _numeric([array])[0].reshape(()).item()
+    if isinstance(number, float):
+        most = 2 << np.finfo(array.dtype).nmant
+        if not (number.is_integer() and abs(number) <= most) or str(number) == "-0.0":
+            raise Unsupported
+    return int(number)
 
 
 @kernel("CumSum")

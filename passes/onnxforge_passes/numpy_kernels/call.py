@@ -78,8 +78,8 @@ def kernel(*op_types: str) -> Callable[[Kernel], Kernel]:
     return register
 
 
-def room(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape, if an array of it is small."""
-    if math.prod(shape) > MAX_ELEMENTS:
+def room(shape: Sequence[int], beside: int = 0) -> tuple[int, ...]:
+    """A shape, if an array of it is small, or no larger than the elements there are *beside* it."""
+    if math.prod(shape) > max(MAX_ELEMENTS, beside):
         raise Unsupported
     return tuple(shape)

@@ -75,7 +75,7 @@ def _gather(call: Call) -> Sequence[Any]:
     axis = call.attribute("axis")
     shape = list(call[0].shape)
     shape[axis] = call[1].size
-    room(shape)
+    room(shape, beside=call[0].size)
     return [np.take(call[0], call[1], axis)]
 
 

@@ -15,8 +15,12 @@ def prune(graph: Graph) -> int:
     """Remove the nodes no output depends on, save for those that may have effects."""
     before = len(graph)
     for node in reversed(graph):
-        if not any(value.is_used for value in node.outputs) and not node.operator.effects:
-            _drop(node)
+        for value in node.outputs:
+            if value.consumers or value.output_of:
+                break
+        else:
+            if not node.operator.effects:
+                _drop(node)
     return before - len(graph)
 
 
