@@ -22,6 +22,12 @@ def written_axes(node: Node) -> list[int] | None:
     return integers(node.input(1)) or None
 
 
+def squeezes_none(node: Node) -> bool:
+    """Whether a Squeeze may be told to remove no axes at all: ONNX Runtime then removes any of 1."""
+    is_told = node.input(1) is not None or node.attribute("axes") is not None
+    return is_told and written_axes(node) is None
+
+
 def input_since(op_type: str) -> int:
     """The opset version from which the operator has its axes as an input."""
     return _INPUT_SINCE.get(op_type, _REDUCE_INPUT_SINCE)

@@ -7,6 +7,7 @@ import numpy as np
 
 from onnxforge import Graph, Node, Pass, Value
 
+from .axes import squeezes_none
 from .gather_nd_elimination import axes_walked, counted
 from .integers import integers
 from .uniform import uniform
@@ -66,6 +67,10 @@ def _if_same_shape(node: Node) -> Value | None:
     if x is None or x.shape is None or node.output.shape is None:
         return None
     return x if None not in x.shape and x.shape == node.output.shape else None
+
+
+def _squeeze(node: Node) -> Value | None:
+    return None if squeezes_none(node) else _if_same_shape(node)
 
 
 def _cast(node: Node) -> Value | None:
@@ -319,7 +324,7 @@ _RULES: dict[str, Callable[[Node], Value | None]] = {
     "Slice": _slice,
     "SpaceToDepth": _block,
     "Split": _split,
-    "Squeeze": _if_same_shape,
+    "Squeeze": _squeeze,
     "Sum": _single,
     "Tile": _tile,
     "Transpose": _transpose,

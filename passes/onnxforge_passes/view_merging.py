@@ -7,7 +7,7 @@ import numpy as np
 from onnxforge import Builder, Graph, Node, Pass, Value
 from onnxforge.shapes import at_least
 
-from .axes import written_axes
+from .axes import squeezes_none, written_axes
 from .reshape_target import reshaped
 
 VIEWS = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
@@ -40,7 +40,7 @@ def is_view(node: Node) -> bool:
     if node.op_type not in VIEWS or node.domain or node.has_references or not node.inputs:
         return False
     if node.op_type != "Transpose":
-        return True
+        return node.op_type != "Squeeze" or not squeezes_none(node)
     data, perm = node.input(0), node.attribute("perm")
     shape = data.shape if data is not None else None
     if shape is None or perm is None:

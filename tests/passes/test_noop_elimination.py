@@ -5,6 +5,7 @@ import pytest
 from onnxforge import Model, PassManager
 from onnxforge.testing import check, model
 from onnxforge_passes.noop_elimination import NoopElimination
+from onnxforge_passes.view_merging import ViewMerging
 
 GONE = {
     "cast": "a = Cast<to = 1>(x)",
@@ -108,6 +109,13 @@ def test_a_resize_that_samples_between_the_places_stays() -> None:
 def test_a_trilu_of_too_few_dimensions_is_left_to_the_runtime() -> None:
     proto = model("g (float[3] x) => (y) { y = Trilu(x) }")
     assert PassManager([NoopElimination()]).run(Model(proto)).changes == 0
+
+
+def test_a_squeeze_of_no_axes_which_some_runtimes_take_for_all_stays() -> None:
+    proto = model(
+        "g (float[N,3] x) => (y) <int64[0] none = {}> { a = Squeeze(x, none) y = Neg(a) }"
+    )
+    assert PassManager([NoopElimination(), ViewMerging()]).run(Model(proto)).changes == 0
 
 
 def test_a_symbol_may_be_more_than_one() -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from onnxforge.testing import check
+from onnxforge import Model, PassManager
+from onnxforge.testing import check, model
 from onnxforge_passes.view_merging import ViewMerging
 
 
@@ -217,3 +218,16 @@ def test_a_graph_returns_a_value_of_its_own(opset: int) -> None:
         after="y = Identity(x)",
         opset=opset,
     )
+
+
+def test_a_squeeze_of_no_axes_which_some_runtimes_take_for_all_stays() -> None:
+    proto = model(
+        """
+        g (float[N,3] x) => (y) <int64[0] none = {}, int64[1] one = {1}> {
+            a = Squeeze(x, none)
+            b = Unsqueeze(a, one)
+            y = Neg(b)
+        }
+        """
+    )
+    assert PassManager([ViewMerging()]).run(Model(proto)).changes == 0
