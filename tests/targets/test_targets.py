@@ -161,6 +161,40 @@ def test_what_the_rest_runs_may_not_come_in_for_what_the_target_runs():
     assert [node.op_type for node in result.graph] == ["MatMul", "Split"]
 
 
+def test_a_node_that_stays_for_its_other_outputs_is_what_something_comes_in_for():
+    class HalfOfSplit(Pass):
+        """Take the first half by a Slice."""
+
+        def run(self, graph):
+            first = next(graph.calls("Split")).outputs[0]
+            op = Builder(graph, before=first.producer)
+            half = op.Slice(first.producer.inputs[0], *map(op.constant, ([0], [2], [0])))
+            return int(graph.replace(first, half))
+
+    text = "g (float[4] x) => (float[2] y, float[2] z) { a, b = Split(x) y = Neg(a) z = Neg(b) }"
+    result = optimize(model(text, opset=13), HalfOfSplit(), target="xnnpack", max_rounds=1)
+    assert graph_of(result) == ["Slice", "Split", "Neg", "Neg"]
+
+
+def test_where_nothing_goes_nothing_of_the_rest_comes_in():
+    class Insertion(Pass):
+        """Read the absolute value of an input."""
+
+        def run(self, graph):
+            op = Builder(graph, before=next(iter(graph)))
+            done = graph.replace(graph.inputs[0], op.Abs(graph.inputs[0]))
+            op.undo()
+            return int(done)
+
+    text = "g (float[4] x) => (float[4] y) { y = Neg(x) }"
+    result = optimize(model(text), Insertion(), target="xnnpack", verify=False, max_rounds=1)
+    assert graph_of(result) == ["Neg"]
+
+
+def graph_of(result):
+    return [node.op_type for node in result.graph]
+
+
 def test_of_what_goes_only_what_nothing_else_needs_counts():
     class Injection(RewritePass):
         """Call the exponential of what a MatMul computes an Abs."""

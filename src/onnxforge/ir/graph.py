@@ -521,7 +521,7 @@ class Graph:
 
         If not, that is noted for the report.
         """
-        if self.model.admits is None or self.model.admits(node, removal.doomed(instead)):
+        if self.model.admits is None or self.model.admits(node, removal.replaced(instead)):
             return True
         self.decline(f"the target has no kernel for {node.op_type} of this type and opset")
         return False

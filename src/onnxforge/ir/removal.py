@@ -24,22 +24,25 @@ def prune(graph: Graph) -> int:
     return before - len(graph)
 
 
-def doomed(values: Iterable[Value]) -> Iterator[Node]:
-    """The nodes that would go if nothing used *values* any more."""
+def replaced(values: Iterable[Value]) -> Iterator[Node]:
+    """The nodes that compute *values*, and those that would go if nothing used these any more."""
     unused = dict.fromkeys(values)
+    makers = dict.fromkeys(value.producer for value in unused)
     going: dict[Node, None] = {}
-    pending = [value.producer for value in unused]
+    pending = list(makers)
     while pending:
         node = pending.pop()
         if node is None or node.graph is None or node in going:
             continue
-        if all(
-            v in unused or (not v.is_output and v.consumers.keys() <= going.keys())
-            for v in node.outputs
-        ):
+        is_needed = any(
+            value not in unused and (value.is_output or value.consumers.keys() - going.keys())
+            for value in node.outputs
+        )
+        if not is_needed:
             going[node] = None
-            yield node
             pending += [value.producer for value in node.inputs if value is not None]
+        if not is_needed or node in makers:
+            yield node
 
 
 def sweep(values: Iterable[Value]) -> None:
