@@ -81,7 +81,8 @@ def count(
         for line in counts.read_text().splitlines():
             number, instructions = map(int, line.split())
             counted.setdefault(number, []).append(instructions)
-        for number, (name, answer) in enumerate(answers.items(), 1):
+        for number, name in enumerate(variants, 1):
+            answer = answers[name]
             if "error" not in answer:
                 placed = profile.read(Path(answer.pop("profile")))
                 answers[name] = {

@@ -44,11 +44,25 @@ root() {
   mmdebstrap -q --mode=root --variant=extract --arch=arm64 --components=main --include="$3" "$2" "$LANE/$1" \
     2>"$LANE/$1.log" || { cat "$LANE/$1.log" >&2; exit 1; }
   [ -e "$LANE/$1/lib" ] || ln -s usr/lib "$LANE/$1/lib"
-  # ONNX Runtime's processor detection does not survive an x86 /proc/cpuinfo.
-  mkdir -p "$LANE/$1/proc"
+  local base="fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
+  local later="$base atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
+  seen_by "$1" cortex-a72 0xd08 "$base"
+  seen_by "$1" cortex-a76 0xd0b "$later"
+  seen_by "$1" max 0xd0b "$later"
+}
+
+# seen_by NAME CPU PART FEATURES: the root as a CPU sees it, with a /proc/cpuinfo of its own.  ONNX Runtime's
+# processor detection does not survive that of an x86, and believes what it reads.
+seen_by() {
+  local view="$LANE/$1/as/$2" core each
+  mkdir -p "$view/proc"
+  for each in "$LANE/$1"/*; do
+    case ${each##*/} in as | proc) ;; *) ln -s "../../${each##*/}" "$view/" ;; esac
+  done
   for core in 0 1; do
-    printf 'processor\t: %d\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x4\nCPU part\t: 0xd0b\nCPU revision\t: 1\n\n' $core
-  done >"$LANE/$1/proc/cpuinfo"
+    printf 'processor\t: %d\nFeatures\t: %s\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x4\nCPU part\t: %s\nCPU revision\t: 1\n\n' \
+      "$core" "$4" "$3"
+  done >"$view/proc/cpuinfo"
 }
 
 # interpreter NAME PYTHON: what starts it.  CPU and COUNT (the plugin's options) come by the environment.
@@ -57,7 +71,8 @@ interpreter() {
   rm -f "$own/usr/bin/python3"
   cat >"$own/usr/bin/python3" <<END
 #!/bin/sh
-exec qemu-aarch64 -cpu "\${CPU:-cortex-a76}" \${COUNT:+-plugin $LANE/libicount.so,\$COUNT} -L $own -0 "\$0" \\
+exec qemu-aarch64 -cpu "\${CPU:-cortex-a76}" \${COUNT:+-plugin $LANE/libicount.so,\$COUNT} \\
+  -L $own/as/"\${CPU:-cortex-a76}" -0 "\$0" \\
   -E LD_LIBRARY_PATH=$own/usr/lib/aarch64-linux-gnu/blas:$own/usr/lib/aarch64-linux-gnu/lapack \\
   -E PYTHONDONTWRITEBYTECODE=1 -E PYTHONHASHSEED=0 $own/usr/bin/$2 "\$@"
 END

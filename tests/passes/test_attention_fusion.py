@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,10 @@ def test_heads_that_several_queries_share_are_not_repeated(chosen: str, shared: 
     assert operators(optimized(text)) == expected
 
 
+@pytest.mark.skipif(
+    platform.machine() == "aarch64",
+    reason="there ONNX Runtime 1.31 gives zeros for heads of four numbers: docs/arm64.md",
+)
 def test_half_precision() -> None:
     assert operators(optimized(attention(dtype="float16"))) == ["Attention"]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import platform
+
 import pytest
 
 from onnxforge.testing import check
@@ -45,8 +47,14 @@ def test_groups_each_read_their_own_channels(op_type: str, group: int) -> None:
 NORM = "float[4] s, float[4] b, float[4] m, float[4] v"
 
 
+UNSTEADY = pytest.mark.skipif(
+    platform.machine() == "aarch64",
+    reason="there ONNX Runtime 1.31 gives something else at each run: docs/arm64.md",
+)
+
+
 @pytest.mark.parametrize("bias", ["", ", B"])
-@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("group", [1, pytest.param(2, marks=UNSTEADY)])
 @pytest.mark.parametrize("padding", ["strides = [2]", 'auto_pad = "VALID"', "pads = [0,0]"])
 def test_a_batch_norm_ahead_of_a_conv_that_does_not_pad(
     padding: str, group: int, bias: str
