@@ -37,8 +37,7 @@ class GemmTransposeFusion(RewritePass):
         transpose, product = match.nodes
         if transpose.attribute("perm") not in (None, [1, 0]):
             raise Decline("the Transpose leaves the axes where they are")
-        first, _ = product.inputs[:2]
-        side = "transA" if first is transpose.output else "transB"
+        side = "transB" if product.inputs[0] is a else "transA"
         if product.op_type == "Gemm":
             turned = 0 if product.attribute(side) else 1
             return op.Gemm(a, b, C, like=product, **{side: turned or None})

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from onnxforge.testing import check
+from onnxforge import Model, PassManager, Value
+from onnxforge.report import Tally
+from onnxforge.testing import calls, check, model
 from onnxforge_passes.gemm_transpose_fusion import GemmTransposeFusion
 
 
@@ -140,3 +142,20 @@ def test_in_a_body() -> None:
             q = Relu(z)
         """,
     )
+
+
+def test_the_second_operand_is_turned_where_a_checker_keeps_the_first() -> None:
+    class Checker:
+        edits = 0
+
+        def __call__(self, old: Value, new: Value) -> bool:
+            self.edits += 1
+            return self.edits == 2
+
+        def take(self) -> Tally:
+            return Tally()
+
+    text = "g (float[4,4] x) => (float[4,4] y) { t = Transpose(x) y = Gemm(t, t) }"
+    subject = Model(model(text)).copy()
+    PassManager([GemmTransposeFusion()], checker=Checker()).run(subject)
+    assert calls(subject.to_proto()) == "t = Transpose(x)\ny = Gemm<transB=1>(t, x)"
