@@ -65,6 +65,7 @@ up to {noise:,} instructions apart, so that smaller differences are none.
 Inputs are small, for emulation to end.
 The geometric mean is of the ratio to the original, with the number of models it is over.
 Refused is what the runtime did not load; failed is where the optimizer wrote nothing.
+For XNNPACK there is also what `onnxforge optimize --target xnnpack` makes.
 
 """
 TITLES = {

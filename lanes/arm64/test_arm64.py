@@ -21,6 +21,7 @@ from emulation import LANE, ROOT
 import onnxforge
 from onnxforge.bench import wheel
 from onnxforge.bench.providers import CPU
+from onnxforge.testing import model
 from onnxforge.verify import feeds_for
 
 CPUS = ["cortex-a72", "cortex-a76", "max"]  # a Raspberry Pi 4, a Raspberry Pi 5, and all there is
@@ -104,6 +105,47 @@ def test_counts_repeat() -> None:
     found = emulation.count({"once": DIGITS, "again": DIGITS}, feeds, "cpu")
     once, again = (found[name]["instructions"] for name in ("once", "again"))
     assert once == pytest.approx(again, rel=0.002)
+
+
+RUNS = """
+import sys, numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+options.add_session_config_entry("session.disable_prepacking", sys.argv[4])
+session = onnxruntime.InferenceSession(sys.argv[1], options)
+feeds = dict(numpy.load(sys.argv[2]))
+numpy.save(sys.argv[3], [session.run(None, feeds)[0] for _ in range(3)])
+"""
+GROUPS = (
+    "g (float16[1,4,6] x) => (float16[1,6,4] y) <float16[6,2,3] w> { y = Conv<group = 2>(x, w) }"
+)
+HEADS = """
+g (float16[1,2,4,4] q, float16[1,2,4,4] k, float16[1,2,4,4] v) => (float16[1,2,4,4] y) {
+    y = Attention(q, k, v)
+}
+"""
+
+
+def half_precision(text: str, folder: Path, no_prepacking: str = "0") -> Any:
+    """What three runs of a model give in ONNX Runtime's half-precision kernels."""
+    subject = onnxforge.Model(model(text, opset=23))
+    subject.save(folder / "m.onnx")
+    np.savez(folder / "feeds.npz", **feeds_for(subject))
+    files = (folder / name for name in ("m.onnx", "feeds.npz", "out.npy"))
+    done = emulation.run(emulation.python("wheel", "-c", RUNS, *files, no_prepacking))
+    assert done.returncode == 0, done.stderr
+    return np.load(folder / "out.npy").astype(np.float32)
+
+
+@pytest.mark.full
+def test_what_onnx_runtime_gets_wrong_is_what_the_page_says(tmp_path: Path) -> None:
+    """If this fails because all is right, the page and two tests of passes can say less."""
+    once, again, _ = half_precision(GROUPS, tmp_path)
+    assert np.abs(once - again).max() > 0.1
+    once, again, _ = half_precision(GROUPS, tmp_path, "1")
+    np.testing.assert_array_equal(once, again)
+    assert not half_precision(HEADS, tmp_path).any()
+    assert half_precision(HEADS.replace("4,4]", "4,8]"), tmp_path).all()
 
 
 @pytest.mark.full
