@@ -481,3 +481,16 @@ def test_many_insertions_at_one_place_keep_the_order() -> None:
     assert graph.replace(value(graph, "c"), new)
     assert len(graph) == 304
     assert_same_numbers(model(CHAIN), settled(subject))
+
+
+def test_a_sparse_constant_is_not_returned() -> None:
+    proto = model("g (float[4] x) => (float[4] y) { z = Neg(x) y = Abs(z) }")
+    numbers = helper.make_tensor("", TensorProto.FLOAT, [1], [2.0])
+    at = helper.make_tensor("", TensorProto.INT64, [1], [3])
+    sparse = onnx.SparseTensorProto(values=numbers, indices=at, dims=[4])
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["c"], sparse_value=sparse))
+    subject = Model(proto)
+    graph = subject.graph
+    assert not graph.replace(graph.values["y"], graph.values["c"])
+    assert graph.replace(graph.values["z"], graph.values["c"])
+    settled(subject)

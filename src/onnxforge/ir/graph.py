@@ -320,7 +320,11 @@ class Graph:
             return False
         returned = tuple(graph for graph in old.output_of if scope.encloses(graph))
         if returned and (
-            old.producer is None or new.producer is None or new.is_output or new.graph is not home
+            old.producer is None
+            or new.producer is None
+            or new.is_output
+            or new.graph is not home
+            or _is_sparse(new.producer)
         ):
             return False
         around = scope.owner_in(new.graph) if new.graph is not scope else None
@@ -579,6 +583,11 @@ class Graph:
         if self._fresh:
             order.name_apart(self, self._fresh)
             self._fresh.clear()
+
+
+def _is_sparse(node: Node) -> bool:
+    """Whether it is a Constant that runtimes would return as it is spelled, and not as a tensor."""
+    return node.op_type == "Constant" and "sparse_value" in node.attributes
 
 
 def _declared_name(declaration: ValueInfoProto | str) -> str:
