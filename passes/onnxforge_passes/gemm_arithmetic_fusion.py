@@ -120,14 +120,16 @@ def _along_columns(
             axis = perm.index(axis % len(perm)) if axis is not None and perm else None
         elif axis is not None and not (axis == -1 and y.shape and y.shape[-1] == columns):
             axis = None
-    if y.rank is None:
+    is_matrix = y.producer is not None and y.producer.op_type == "Gemm"
+    rank = 2 if is_matrix else y.rank
+    if rank is None:
         raise Decline("the rank of the product is not known")
-    if arithmetic.op_type == "BatchNormalization" and axis is not None and axis % y.rank != 1:
+    if arithmetic.op_type == "BatchNormalization" and axis is not None and axis % rank != 1:
         axis = None
     if axis is not None:
-        return scale_and_shift(arithmetic, y, y.rank, axis, columns)
+        return scale_and_shift(arithmetic, y, rank, axis, columns)
     # Whatever became of the columns, one number for all is one for each.
-    k, shift = scale_and_shift(arithmetic, y, y.rank, 0, 1)
+    k, shift = scale_and_shift(arithmetic, y, rank, 0, 1)
     return k.repeat(columns), shift.repeat(columns)
 
 

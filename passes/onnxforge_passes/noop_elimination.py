@@ -15,6 +15,12 @@ from .uniform import uniform
 _INFINITE = 2**31 - 1
 """What the specification of Slice recommends as the end of a dimension of unknown size."""
 _MAX_MASK = 1 << 10
+# Between a convolution and what makes a matrix of its results there are a few activations.
+_MAX_STEPS = 8
+_SPATIAL = frozenset(
+    {"AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"}
+)
+_OF_ONE_SHAPE = frozenset({"DequantizeLinear", "Dropout", "QuantizeLinear"})
 
 
 class NoopElimination(Pass):
@@ -78,8 +84,29 @@ def _cast(node: Node) -> Value | None:
     return x if x is not None and x.dtype is not None and x.dtype == node.attribute("to") else None
 
 
+def _flatten(node: Node) -> Value | None:
+    return None if _is_spatial(node.inputs[0]) else _if_same_shape(node)
+
+
+def _is_spatial(value: Value | None) -> bool:
+    """Whether a convolution or a pooling tells at once that there are three dimensions, or more."""
+    for _ in range(_MAX_STEPS):
+        node = value.producer if value is not None else None
+        if node is None or node.domain or not node.inputs:
+            return False
+        if node.op_type in _SPATIAL:
+            return True
+        # Broadcasting takes no dimension away.
+        if node.op_type not in _OF_ONE_SHAPE and not node.operator.elementwise:
+            return False
+        value = node.inputs[0]
+    return False
+
+
 def _reshape(node: Node) -> Value | None:
     x, shape = node.inputs[0], node.input(1)
+    if shape is not None and shape.is_constant and shape.shape in ((1,), (2,)) and _is_spatial(x):
+        return None
     if x is None or _if_same_shape(node) is not None or _is_shape_of(shape, x):
         return x
     before, after = x.shape, node.output.shape
@@ -302,7 +329,7 @@ _RULES: dict[str, Callable[[Node], Value | None]] = {
     "Dropout": _dropout,
     "Einsum": _einsum,
     "Expand": _expand,
-    "Flatten": _if_same_shape,
+    "Flatten": _flatten,
     "Gather": _gather,
     "GatherElements": _elements,
     "GlobalAveragePool": _if_same_shape,

@@ -318,3 +318,19 @@ def test_a_scatter_by_indices_of_no_dimension_stays() -> None:
         }
         """,
     )
+
+
+@pytest.mark.parametrize("view", ["Flatten(d)", "Reshape(d, s)"])
+def test_that_a_matrix_is_made_of_a_convolution_is_known_without_inference(
+    view: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("onnxforge.ir.inference.Inference._begin")
+    text = f"""
+    g (float[1,1,12,12] x) => (float[1,300] y) <float[3,1,3,3] W, int64[2] s = {{-1, 300}}> {{
+        c = Conv(x, W)
+        r = Relu(c)
+        d = Dropout(r)
+        y = {view}
+    }}
+    """
+    assert PassManager([NoopElimination()]).run(Model(model(text))).changes == 1
