@@ -381,11 +381,15 @@ def _split(sketch: Sketch, op_type: str) -> Tensor | None:
     x = sketch.pick(NUMBERS, ranks=range(1, 5), static=(-1,))
     if x is None or x.shape[-1] < 2:
         return None
-    first = sketch.draw(st.integers(1, x.shape[-1] - 1))
-    sizes = [first, x.shape[-1] - first]
-    shapes = [(*x.shape[:-1], size) for size in sizes]
+    size = x.shape[-1]
+    count = sketch.draw(st.integers(2, min(3, size)))
+    sizes = [size // count] * count
+    if size % count or sketch.draw(st.booleans()):
+        first = sketch.draw(st.integers(1, size - count + 1))
+        sizes = [first, *[1] * (count - 2), size - first - count + 2]
+    shapes = [(x.dtype, (*x.shape[:-1], size)) for size in sizes]
     inputs = [x, sketch.ints(sizes)]
-    return sketch.add(op_type, inputs, x.dtype, shapes[0], extra=[(x.dtype, shapes[1])], axis=-1)
+    return sketch.add(op_type, inputs, *shapes[0], extra=shapes[1:], axis=-1)
 
 
 @rule("Slice")
