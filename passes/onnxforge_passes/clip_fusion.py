@@ -39,6 +39,9 @@ class ClipFusion(RewritePass):
         version = match.root.version
         if version < _SINCE.get(x.dtype or 0, version + 1):
             raise Decline("ONNX Runtime has no Clip for this type at this opset")
+        maker = x.producer.op_type if x.producer is not None else None
+        if maker == "Relu" and x.dtype == TensorProto.DOUBLE:
+            raise Decline("ONNX Runtime loads no Clip of a Relu in float64")
         upper = _number(high, x)
         lower = np.zeros((), upper.dtype) if low is None else _number(low, x)
         if not lower <= upper:

@@ -73,6 +73,9 @@ g (float[2,4] x) => (float[2,4] y)
     f = Mul(d, s) y = Add(f, b)
 }
 """
+CLIPPED = """
+g (double[6] x) => (double[6] y) <double low, double high> { r = Relu(x) y = Clip(r, low, high) }
+"""
 TRANSPOSED = """
 g (float[3,3] x, float[3,3] w) => (float[3,3] y) { t = Transpose<perm=[0,1]>(x) y = Gemm(t, w) }
 """
@@ -111,6 +114,7 @@ WRONG = {
     "widened-layer-norm": (model(NORM, opset=18), {"x": COLUMN}),
     "rounded-activations": (dequantized(), {"x": OUTLIER}),
     "misread-epsilon": (model(EPSILON, opset=18), {"x": OUTLIER[:2, 1:5]}),
+    "relu-into-clip": (model(CLIPPED), {"x": NEGATIVE[0, 0, 0].astype(np.float64)}),
 }
 PAST = {"identity-transpose": model(TRANSPOSED)}
 
@@ -202,6 +206,8 @@ def test_a_version_before_the_first_mistake_makes_none():
         model(EPSILON.replace("e = {0.5}", "e = {1e-5}"), opset=18),
         model(EPSILON.replace("last = {-1}", "last = {0}"), opset=18),
         model(EPSILON.replace("Pow(c, two)", "Mul(c, c)"), opset=18),
+        model(CLIPPED.replace("double", "float")),
+        model(CLIPPED.replace("Clip(r, low, high)", 'Clip(r, "", high)')),
         model(TRANSPOSED.replace("[0,1]", "[1,0]")),
     ],
 )  # fmt: skip

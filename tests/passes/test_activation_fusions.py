@@ -242,6 +242,12 @@ QUOTIENT = "n = Neg(x) e = Exp(n) a = Add(one, e) y = Div(one, a)"
         (ClipFusion(), spelt("a = Max(x, six) y = Min(a, one)"), 17, "cross"),
         (ClipFusion(), spelt("a = Max(x, one) y = Min(a, six)", "int32"), 17, "no Clip for this"),
         (ClipFusion(), spelt("a = Max(x, two) y = Min(a, two)", "double"), 11, "no Clip for this"),
+        (
+            ClipFusion(),
+            spelt("r = Relu(x) a = Max(r, two) y = Min(a, two)", "double"),
+            17,
+            "loads no Clip",
+        ),
     ],
 )
 def test_declines(fusion: Pass, before: str, opset: int, reason: str) -> None:

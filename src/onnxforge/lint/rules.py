@@ -176,6 +176,19 @@ def _becomes_bits(match: Match) -> bool:
     )
 
 
+def _clipped(op: Any, x: Any, low: Const, high: Any) -> Any:
+    return op.Clip(op.Relu(x), low, high)
+
+
+def _clipped_below(op: Any, x: Any, low: Const) -> Any:
+    return op.Clip(op.Relu(x), low)
+
+
+def _is_of_another_type(match: Match) -> bool:
+    x = match.values["x"]
+    return x is not None and x.dtype not in (TensorProto.FLOAT, TensorProto.FLOAT16, None)
+
+
 def _transposed(op: Any, x: Any) -> Any:
     return op.Transpose(x)
 
@@ -196,6 +209,7 @@ RULES: Mapping[str, Rule] = {
     "widened-layer-norm": Rule((_layer_norm, _old_layer_norm), _is_widened),
     "rounded-activations": Rule((_dequantized,), _becomes_bits),
     "misread-epsilon": Rule((_rms_norm, _old_rms_norm, _layer_norm, _old_layer_norm), _is_misread),
+    "relu-into-clip": Rule((_clipped, _clipped_below), _is_of_another_type),
     "identity-transpose": Rule((_transposed,), _feeds_a_product_as_it_was),
 }
 """What to look for, by the names in the data files."""
