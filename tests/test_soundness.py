@@ -107,7 +107,7 @@ def test_a_pass_without_patterns_gets_models_of_the_operators_it_says_it_looks_f
 
     with pytest.warns(NeverFired):
         assert_pass_is_sound(Counting(), examples=100)
-    assert len(drawn) >= 100
+    assert len(drawn) >= 50  # three runs on each model that has one; by chance it would be three
 
 
 def test_a_pass_that_breaks_the_interface_is_found_out():
