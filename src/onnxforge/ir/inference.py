@@ -21,7 +21,7 @@ from onnxforge.errors import OnnxForgeError
 from onnxforge.ir.calls import Calls
 from onnxforge.ir.demands import minimums
 from onnxforge.ir.known import MAX_LENGTH, NOTHING, Known
-from onnxforge.shapes import Dim, ShapeValue
+from onnxforge.shapes import Dim, ShapeValue, is_named
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -336,7 +336,10 @@ class Inference:
 
 
 def _by_rule(node: Node, call: _Call) -> list[Known] | None:
-    """What our own rules tell, if that is all there is to know: asking ONNX takes longer."""
+    """What our own rules tell, if that is all there is to know: asking ONNX takes longer.
+
+    Where they find sizes without a name, ONNX may find some in what else the node reads.
+    """
     op_type, _, attributes, opset, inputs, outputs = call
     if node.subgraphs or any(each is not None and each.given is not None for each in inputs):
         return None
@@ -344,7 +347,7 @@ def _by_rule(node: Node, call: _Call) -> list[Known] | None:
     if None in dtypes:
         return None
     found = shapes.output_shapes(*call)
-    if any(shape is None or None in shape for shape in found):
+    if any(shape is None or not all(map(is_named, shape)) for shape in found):
         return None
     return [Known(shape, dtype) for shape, dtype in zip(found, dtypes, strict=True)]
 
