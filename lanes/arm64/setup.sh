@@ -57,7 +57,8 @@ seen_by() {
   local view="$LANE/$1/as/$2" core each
   mkdir -p "$view/proc"
   for each in "$LANE/$1"/*; do
-    case ${each##*/} in as | proc) ;; *) ln -s "../../${each##*/}" "$view/" ;; esac
+    # Hard links: a symbolic one in place of /usr would lead a path back to itself.
+    case ${each##*/} in as | proc) ;; *) cp -al "$each" "$view/" ;; esac
   done
   for core in 0 1; do
     printf 'processor\t: %d\nFeatures\t: %s\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x4\nCPU part\t: %s\nCPU revision\t: 1\n\n' \
