@@ -107,10 +107,19 @@ def require_cache(match: Match, causal: str) -> None:
 
     *causal* is the attribute by which the last one masks later rows.
     """
-    if any(node.attribute("axis") not in (2, -2) for node in match.nodes[:2]):
+    keys, values = match.nodes[:2]
+    if any(node.attribute("axis") not in (2, -2) for node in (keys, values)):
         raise Decline("not rows are joined")
+    # There are as many of both in all, so that what is past or new says it of the other.
+    if not any(map(_as_many_rows, keys.inputs, values.inputs)):
+        raise Decline("keys and values are not known to be joined at one place")
     if match.root.attribute(causal):
         raise Decline("which rows are later counts from the end of a cache, else from the start")
+
+
+def _as_many_rows(k: Value | None, v: Value | None) -> bool:
+    shapes = [each.shape for each in (k, v) if each is not None and each.shape is not None]
+    return [len(shape) for shape in shapes] == [4, 4] and known_equal(*(s[2] for s in shapes))
 
 
 def as_rows(op: Any, value: Value) -> Value | None:

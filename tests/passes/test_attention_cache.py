@@ -90,3 +90,8 @@ def test_what_attends_to_earlier_rows_alone_stays() -> None:
     check(AttentionCacheFusion(), before=text, declined="later", opset=23)
     text = own().replace("num_heads = 2", "num_heads = 2, unidirectional = 1")
     check(AttentionCacheInjection(), before=text, declined="later")
+
+
+def test_values_that_are_joined_at_another_place_than_keys_stay() -> None:
+    text = graph().replace("(pv, v)", "(v, pv)")
+    check(AttentionCacheFusion(), before=text, declined="at one place", opset=23)
