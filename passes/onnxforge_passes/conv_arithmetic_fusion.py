@@ -16,7 +16,7 @@ class ConvArithmeticFusion(RewritePass):
 
         k * (W * x + B) + c  =  (k * W) * x + (k * B + c)
 
-    The new weights have the type of the old ones, and are right to a unit in the last place.
+    The new weights are computed in float64 and rounded once, to the type the old ones have.
     """
 
     def pattern(self, op: Any, x: Value, W: Const, B: Const | None, k: Const) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxforge import Const, Match, RewritePass, Value
 
-from .weights import along_outputs, channels, rounded, scale_and_shift, scaled
+from .weights import along_outputs, channels, require_own, rounded, scale_and_shift, scaled
 
 
 class ConvBatchNormFusion(RewritePass):
@@ -17,7 +17,8 @@ class ConvBatchNormFusion(RewritePass):
 
         k = scale / sqrt(var + epsilon)        W' = k * W        B' = k * (B - mean) + bias
 
-    The new weights have the type of the old ones, and are right to a unit in the last place.
+    The new weights are computed in float64 and rounded once, to the type the old ones have.
+    Weights that another node reads, too, are left alone: each would get a copy of its own.
     """
 
     def pattern(
@@ -37,6 +38,7 @@ class ConvBatchNormFusion(RewritePass):
 
     def rewrite(self, op: Any, match: Match, x: Value, W: Const, B: Const | None) -> Any:
         """The convolution with its new weights and bias."""
+        require_own(match, W)
         conv, norm = match.nodes
         W_ = W.numpy()
         count = channels(conv, W_)

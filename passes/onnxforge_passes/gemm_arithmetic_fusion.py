@@ -19,7 +19,7 @@ class GemmArithmeticFusion(RewritePass):
         k * (x @ W + B) + c  =  x @ (W * k) + (k * B + c)
 
     A Reshape, a Flatten and a Transpose may be in between, as long as they keep the columns apart.
-    The new weights have the type of the old ones, and are right to a unit in the last place.
+    The new weights are computed in float64 and rounded once, to the type the old ones have.
     """
 
     def pattern(

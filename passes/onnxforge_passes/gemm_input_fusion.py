@@ -21,8 +21,8 @@ class GemmInputFusion(RewritePass):
         (k * x + c) @ W + B  =  x @ (k * W) + (c @ W + B)
 
     An Add or Sub alone is left as it is: where a mean is taken away that is large beside the
-    deviations from it, doing so after the product loses their digits.  The new weights have
-    the type of the old ones, and are right to a unit in the last place.
+    deviations from it, doing so after the product loses their digits.  The new weights are computed
+    in float64 and rounded once, to the type the old ones have.
     """
 
     def pattern(

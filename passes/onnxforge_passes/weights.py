@@ -1,4 +1,4 @@
-"""New weights out of old ones: rounded to the nearest, and never more than before."""
+"""New weights out of old ones: computed in float64, rounded once, and never more than before."""
 
 from __future__ import annotations
 
@@ -28,35 +28,15 @@ def rounded(exact: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def scaled(W: Array, factor: Array) -> Array:
-    """The weights times a float64 *factor* that broadcasts to them, rounded as above.
-
-    The products are exact before, but for float32 of usual size, where the factor is rounded first.
-    """
+    """The weights times a *factor* that broadcasts to them, computed and rounded as above."""
     rows = max(1, _BLOCK * len(W) // max(1, W.size))
-    blocks = [slice(start, start + rows) for start in range(0, len(W), rows)]
+    factor = np.broadcast_to(factor, W.shape)
     with np.errstate(all="ignore"):
-        if (
-            W.dtype == np.float32
-            and W.size
-            and (products := _float32(W, factor, blocks)) is not None
-        ):
-            return products
-        factor = np.broadcast_to(factor, W.shape)
-        exact = ((W[block] * factor[block]).reshape(-1) for block in blocks)
-        return _rounded(exact, W.dtype, W.size).reshape(W.shape)
-
-
-def _float32(W: Array, factor: Array, blocks: list[slice]) -> Array | None:
-    """The products, to a unit in the last place; None if something may overflow or vanish."""
-    if np.any((np.abs(factor) < 2**-100) & (factor != 0)):
-        return None
-    products = np.empty_like(W, order="C")
-    factor = np.broadcast_to(factor.astype(np.float32), W.shape)
-    for block in blocks:
-        here = np.multiply(W[block], factor[block], out=products[block])
-        if not 2**-100 < np.maximum(here.max(), -here.min()) < 2**127:
-            return None
-    return products
+        products = (
+            (W[start : start + rows] * factor[start : start + rows]).reshape(-1)
+            for start in range(0, len(W), rows)
+        )
+        return _rounded(products, W.dtype, W.size).reshape(W.shape)
 
 
 def _rounded(parts: Iterable[Array], dtype: np.dtype[Any], size: int) -> Array:

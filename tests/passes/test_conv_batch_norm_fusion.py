@@ -31,7 +31,7 @@ def test_batch_norm_folds_into_the_conv_before_it() -> None:
     assert len(result.proto.graph.initializer) == 2
 
 
-def test_the_weights_are_right_to_a_unit_in_the_last_place_and_the_bias_is_the_nearest() -> None:
+def test_the_weights_are_computed_in_double_precision_and_rounded_once() -> None:
     proto = model(
         f"""
         g (float[1,3,8,8] x) => (float[1,4,6,6] y) <float[4,3,3,3] W, float[4] B, {NORM}> {{
@@ -44,8 +44,8 @@ def test_the_weights_are_right_to_a_unit_in_the_last_place_and_the_bias_is_the_n
     result = check(ConvBatchNormFusion(), before=proto, after="y = Conv(x, *, *)")
     k = arrays["s"] / np.sqrt(arrays["v"] + np.float64(np.float32(0.01)))
     weights, bias = (to_array(tensor, None) for tensor in result.to_proto().graph.initializer)
-    np.testing.assert_array_max_ulp(
-        weights, (arrays["W"] * k[:, None, None, None]).astype(np.float32), 1
+    np.testing.assert_array_equal(
+        weights, (arrays["W"] * k[:, None, None, None]).astype(np.float32)
     )
     exact = k * (arrays["B"] - arrays["m"]) + arrays["b"]
     np.testing.assert_array_equal(bias, exact.astype(np.float32))
@@ -158,13 +158,13 @@ def test_inside_a_body_with_weights_from_outside() -> None:
     check(
         ConvBatchNormFusion(),
         before=f"""
-        g (float[1,3,8] x, bool c) => (float[1,4,6] y) <float[4,3,3] W, {NORM}> {{
+        g (float[1,3,8] x, bool c) => (float[1,4,6] y) <float[4,3,3] W, float[4,3,3] V, {NORM}> {{
             y = If (c) <
                 then_branch = t () => (float[1,4,6] p) {{
                     n = Conv(x, W)
                     p = BatchNormalization(n, s, b, m, v)
                 }},
-                else_branch = e () => (float[1,4,6] q) {{ q = Conv(x, W) }}
+                else_branch = e () => (float[1,4,6] q) {{ q = Conv(x, V) }}
             >
         }}
         """,
@@ -217,7 +217,7 @@ def test_inside_a_function_whose_constants_are_nodes() -> None:
     assert found == ["Constant", "Constant", "Conv"]
 
 
-def test_convs_that_share_weights_each_get_their_own() -> None:
+def test_convs_that_share_weights_keep_them() -> None:
     check(
         ConvBatchNormFusion(),
         before=f"""
@@ -230,11 +230,7 @@ def test_convs_that_share_weights_each_get_their_own() -> None:
             u = Conv(x, W)
         }}
         """,
-        after="""
-        y = Conv(x, *, *)
-        z = Conv(x, *, *)
-        u = Conv(x, *)
-        """,
+        declined="the model would grow",
     )
 
 
