@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 Row = Mapping[str, Any]
 
-_LABELS, _WIDTH, _MARGIN, _STEP, _GAP = 240, 440, 24, 12, 10
+_LABELS, _WIDTH, _MARGIN, _STEP, _GAP = 310, 440, 24, 12, 10
 _COLOURS = ("#3f6fb5", "#c46a2b", "#4a9a5c", "#9a4f9e", "#8c8c3a", "#b03a4e", "#5aa0b8", "#777777")
 _WIDEST = 8.0
 """Times as long, either way, that the picture shows at most."""
