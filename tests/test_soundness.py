@@ -28,9 +28,26 @@ BESIDE = {
 }
 
 
+# What may make of numbers what is none, or infinite.
+PARTIAL = {"Acos", "Acosh", "Asin", "Atanh", "BatchNormalization", "Cosh", "Div", "Exp"}
+PARTIAL |= {"Log", "Pow", "Reciprocal", "ReduceLogSum", "Sinh", "Sqrt", "Tan"}
+
+
+def numbers(proto):
+    """Whether a model computes with numbers, as a pass may say that it takes for granted."""
+    return not any(node.op_type in PARTIAL for node in proto.graph.node)
+
+
+GIVEN = {"nan-guard-elimination": numbers}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_pass_is_sound_on_random_models(name):
-    assert_pass_is_sound(create(name), examples=EXAMPLES, prefer=BESIDE.get(name, ()))
+    strategy = None
+    if name in GIVEN:
+        strategy = models(patterns=load(name).patterns()).filter(GIVEN[name])
+    prefer = BESIDE.get(name, ())
+    assert_pass_is_sound(create(name), examples=EXAMPLES, prefer=prefer, strategy=strategy)
 
 
 @settings(max_examples=4 * EXAMPLES, deadline=None)
