@@ -128,7 +128,7 @@ def core(found: Row) -> tables.Table:
         name = ("small", "medium", "large")[sizes.index(given["size"])]
         row[f"µs a node, {name}"] = extra["microseconds_per_node"]
         row["times parse and serialize"] = extra["times_parse_and_serialize"]
-    return sorted(table.values(), key=lambda row: row["µs a node, large"])
+    return sorted(table.values(), key=lambda row: row.get("µs a node, large", 0.0))
 
 
 PARTS = {"speed": peers, "scale": scale, "start": start, "files": files, "counts": counts}
