@@ -179,6 +179,18 @@ def test_an_ill_conditioned_model_may_move_as_far_as_its_inputs_rounding_moves_i
     assert not Baseline(before, well).compare(wrong).is_equivalent
 
 
+def test_what_is_computed_in_half_precision_may_move_as_far_as_its_rounding_moves_it():
+    body = "t = Add(x, big) h = Cast<to = 10>(t) s = Cast<to = 1>(h) y = Sub(s, big)"
+    header = "g (float[1000] x) => (float[1000] y) <float big = {1000}>"
+    rounded = model(f"{header} {{ {body} }}")
+    exact = model(f"{header} {{ h = Cast<to = 10>(x) y = Cast<to = 1>(h) }}")
+    feeds = {"x": np.linspace(-1, 1, 1000, dtype=np.float32)}
+    comparison = compare_models(rounded, exact, feeds)
+    assert comparison.error > 1e-2
+    assert comparison.is_equivalent, comparison
+    assert "rounding its inputs" in comparison.runtime
+
+
 def test_interfaces_must_agree():
     renamed = model("g (float[N,4] z) => (float[N,4] y) { y = Relu(z) }")
     comparison = compare_models(model(RELU), renamed)

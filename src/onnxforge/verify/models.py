@@ -22,7 +22,7 @@ from .trial import narrow_floats
 
 _NUDGE = 0.01
 """By how much inputs are moved, in units of what is allowed, to see how well-conditioned a model is:
-1e-6 of their size for float32."""
+1e-6 of their size for float32, and a unit of precision of the 16-bit type that a model computes in."""
 _BIASES = range(8, 1 << 16)
 """Sizes of the vectors of weights that are moved in a model without float inputs."""
 _COPIED = 1 << 28
@@ -69,6 +69,10 @@ class Baseline:
         self._names = list(model.graph.output_names)
         self._foreign = _foreign(model)
         self._narrow = _narrow(model)
+        self._steps = {
+            name: max((precision(dtype) for dtype in types if dtype.itemsize == 2), default=0.0)
+            for name, types in self._narrow.items()
+        }
         given = None if feeds is None else fitted(model, feeds)
         try:
             session = runtime.Session(model.commit(), model.folder)
@@ -163,10 +167,9 @@ class Baseline:
 
     def _measure(self, model: Model, session: runtime.Session, feeds: dict[str, Any]) -> _Run:
         outputs = session.run(feeds)
-        try:
-            nudged = _nudged_run(model, session, feeds)
-        except OnnxForgeError:
-            nudged = outputs
+        steps = [self._steps.get(name, 0.0) for name in self._names]
+        runs = {step: _nudged_run(model, session, feeds, step) or outputs for step in set(steps)}
+        nudged = [runs[step][index] for index, step in enumerate(steps)]
         pairs = list(zip(outputs, nudged, strict=True))
         if any(relative_error(a, b) > allowed(a) for a, b in pairs):
             # Ill-conditioned or random: the very same inputs tell.
@@ -223,28 +226,36 @@ def _ratio(error: float, limit: float) -> float:
     return error / limit if limit else math.inf
 
 
-def _nudged_run(model: Model, session: runtime.Session, feeds: dict[str, Any]) -> list[Any]:
-    """The outputs for feeds that are a little off; if there are no floats among them, weights."""
-    if any(_is_rounded(feed) for feed in feeds.values()):
-        return session.run({name: _nudged(name, feed) for name, feed in feeds.items()})
-    proto = model.commit()
-    if proto.ByteSize() > _COPIED:
-        return session.run(feeds)
-    copy = ModelProto()
-    copy.CopyFrom(proto)
-    for tensor in copy.graph.initializer:
-        if len(tensor.dims) == 1 and tensor.dims[0] in _BIASES:
-            array = storage.to_array(tensor, model.folder)
-            tensor.CopyFrom(storage.from_array(_nudged(tensor.name, array), tensor.name))
-    return runtime.Session(copy, model.folder).run(feeds)
+def _nudged_run(
+    model: Model, session: runtime.Session, feeds: dict[str, Any], least: float
+) -> list[Any] | None:
+    """The outputs for feeds that are a little off, *least* of their size or more.
+
+    If there are no floats among them, weights are; None where that cannot be run.
+    """
+    try:
+        if any(_is_rounded(feed) for feed in feeds.values()):
+            return session.run({name: _nudged(name, feed, least) for name, feed in feeds.items()})
+        proto = model.commit()
+        if proto.ByteSize() > _COPIED:
+            return session.run(feeds)
+        copy = ModelProto()
+        copy.CopyFrom(proto)
+        for tensor in copy.graph.initializer:
+            if len(tensor.dims) == 1 and tensor.dims[0] in _BIASES:
+                array = _nudged(tensor.name, storage.to_array(tensor, model.folder), least)
+                tensor.CopyFrom(storage.from_array(array, tensor.name))
+        return runtime.Session(copy, model.folder).run(feeds)
+    except OnnxForgeError:
+        return None
 
 
-def _nudged(name: str, feed: Any) -> Any:
+def _nudged(name: str, feed: Any, least: float) -> Any:
     if not _is_rounded(feed):
         return feed
     random = np.random.default_rng(len(name))
     wide = feed if feed.dtype.kind == "c" else feed.astype(np.float64)
-    step = max(_NUDGE * tolerance(feed.dtype), precision(feed.dtype))
+    step = max(_NUDGE * tolerance(feed.dtype), precision(feed.dtype), least)
     return (wide * (1 + step * random.choice((-1.0, 1.0), feed.shape))).astype(feed.dtype)
 
 
