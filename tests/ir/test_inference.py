@@ -206,3 +206,16 @@ def test_a_long_row_of_new_ifs_is_inferred_without_recursion() -> None:
             "If", [graph.values["q"]], then_branch=branch, else_branch=branch
         ).output
     assert value.dtype == TensorProto.FLOAT
+
+
+def test_of_very_many_bodies_each_is_inferred_by_itself() -> None:
+    rows = "\n".join(
+        f"v{i + 1} = If (c) <"
+        f" then_branch = t{i} () => (float[N,4] p{i}) {{ p{i} = Relu(v{i}) }},"
+        f" else_branch = e{i} () => (float[N,4] q{i}) {{ q{i} = Neg(v{i}) }} >"
+        for i in range(600)
+    )
+    text = f"g (float[N,4] x, bool c) => (float[N,4] y) {{ v0 = Abs(x) {rows} y = Exp(v600) }}"
+    values = opened(text).graph.values
+    assert values["v600"].shape == values["v0"].shape == (dim("N"), 4)
+    assert values["y"].dtype == TensorProto.FLOAT

@@ -37,6 +37,8 @@ index in `graphs` (0 in `g`)."""
 
 MAX_DATA = 1024
 """Bytes of the largest tensor whose contents inference may look at."""
+MAX_OWNERS = 512
+"""Nodes with bodies of one graph that ONNX is asked about with the rest of the model."""
 MAX_NESTING = 64
 """Graphs nested deeper are left out: hostile, or broken."""
 HEAVY = frozenset({
@@ -67,9 +69,11 @@ def infer_model(proto: ModelProto, folder: Path | None = None) -> Inferred:
 
     Weights are neither copied nor read, but for those of up to 1 KiB, which may be the target
     of a Reshape; *folder* is where the relative locations of external data start.  *proto* is
-    not changed.  A model that ONNX rejects gives what can be inferred node by node.
+    not changed.  A model that ONNX rejects gives what can be inferred node by node; of one with
+    very many control-flow nodes those are left out.
     """
     skeleton = _skeleton(proto, folder)
+    _leave_out_owners(skeleton.graph)
     symbols = _declared_symbols(proto)
     versions = {opset.domain: opset.version for opset in skeleton.opset_import}
     try:
@@ -177,6 +181,17 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
             imported.add(node.domain)
             skeleton.opset_import.add(domain=node.domain, version=1)
     return skeleton
+
+
+def _leave_out_owners(graph: GraphProto) -> None:
+    """Leave out nodes with bodies if there are very many: ONNX copies all types for each body."""
+    if len(graph.node) <= MAX_OWNERS:
+        return
+    others = [node for node in graph.node if not _has_subgraph(node)]
+    if len(graph.node) - len(others) > MAX_OWNERS:
+        kept = GraphProto(node=others)
+        graph.ClearField("node")
+        graph.node.extend(kept.node)
 
 
 def _copy_nodes(nodes: Any, copies: Any, folder: Path | None, depth: int) -> None:
