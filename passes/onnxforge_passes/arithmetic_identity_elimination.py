@@ -80,16 +80,22 @@ def sources_of(node: Node) -> Iterator[Value]:
 
 
 def _is(operand: Value, unit: float | None, other: Value) -> bool:
-    return unit is not None and not _is_looked_for(operand, other) and uniform(operand) == unit
+    if unit is None or _is_looked_for(operand, other, is_shift=unit == 0):
+        return False
+    return bool(uniform(operand) == unit)
 
 
-def _is_looked_for(operand: Value, other: Value) -> bool:
+def _is_looked_for(operand: Value, other: Value, *, is_shift: bool) -> bool:
     """Whether a runtime recognizes more by this parameter than it saves without it.
 
     Such are the scale and bias of a normalization spelled out, which follow its division or each
-    other.
+    other.  A product of which nothing is constant, as where quantized numbers get their scale, is
+    not the scale that a bias follows.
     """
-    if other.producer is None or other.producer.op_type not in ("Div", "Mul"):
+    maker = other.producer
+    if maker is None or maker.op_type not in ("Div", "Mul"):
+        return False
+    if is_shift and maker.op_type == "Mul" and not any(v and v.is_constant for v in maker.inputs):
         return False
     return operand.is_constant and operand.shape != ()
 

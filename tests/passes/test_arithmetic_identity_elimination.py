@@ -87,6 +87,20 @@ def test_a_vector_of_ones_is_a_unit() -> None:
     )
 
 
+def test_a_bias_of_zeros_after_numbers_that_got_their_scale_goes() -> None:
+    check(
+        ArithmeticIdentityElimination(),
+        before="""
+        g (float[N,4] x, float s) => (float[N,4] y) <float[4] zeros = {0, 0, 0, 0}> {
+            m = Mul(x, s)
+            b = Add(zeros, m)
+            y = Relu(b)
+        }
+        """,
+        after="m = Mul(x, s)\ny = Relu(m)",
+    )
+
+
 def test_the_scale_and_bias_of_a_normalization_spelled_out_stay() -> None:
     check(
         ArithmeticIdentityElimination(),
