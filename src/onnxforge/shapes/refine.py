@@ -7,7 +7,9 @@ from typing import Any
 
 from onnxforge.shapes import shape_elementwise, shape_movement, shape_products, shape_spatial
 from onnxforge.shapes.call import Call, KnownInput
-from onnxforge.shapes.dims import Dim, Shape, at_least
+from onnxforge.shapes.dims import Dim, Shape
+
+_MAX_SIZE = 2**63 - 1
 
 _rules = shape_elementwise.rules | shape_movement.rules | shape_products.rules | shape_spatial.rules
 
@@ -33,5 +35,7 @@ def output_shapes(
 
 
 def _sane(size: int | Dim | None) -> int | Dim | None:
-    """A size, or unknown where a failing node would have a negative one."""
-    return size if isinstance(size, Dim) or at_least(size, 0) else None
+    """A size, or unknown where a failing node would have a negative one, or one beyond all types."""
+    if isinstance(size, int) and not 0 <= size <= _MAX_SIZE:
+        return None
+    return size
