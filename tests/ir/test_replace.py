@@ -39,6 +39,11 @@ def assert_same_numbers(before: ModelProto, after: ModelProto, **feeds: Any) -> 
         np.testing.assert_array_equal(a, b)
 
 
+def assert_same_on_both_branches(before: ModelProto, after: ModelProto) -> None:
+    for flag in (True, False):
+        assert_same_numbers(before, after, q=flag)
+
+
 def value(graph: Graph, name: str) -> Value:
     return graph.resolve(name)
 
@@ -243,14 +248,18 @@ g (float[4] x, bool q) => (float[4] y) {{
 """
 
 
+def then_branch(subject: Model) -> Graph:
+    body: Graph = value(subject.graph, "i").producer.subgraphs[0]
+    return body
+
+
 def test_readers_in_a_body_read_the_new_value_too() -> None:
     text = IF.format(more="", then="u = Neg(a)")
     subject = opened(text)
     graph = subject.graph
     assert graph.replace(value(graph, "a"), graph.add_node("Abs", [value(graph, "x")]).output)
     assert len(graph) == 3
-    for flag in (True, False):
-        assert_same_numbers(model(text), settled(subject), q=flag)
+    assert_same_on_both_branches(model(text), settled(subject))
 
 
 def test_a_body_that_has_a_value_of_the_new_name_renames_its_own() -> None:
@@ -309,47 +318,43 @@ def test_a_body_renames_its_own_input_and_output_where_they_would_hide_a_value()
 def test_a_value_of_a_body_is_replaced_by_an_outer_one() -> None:
     text = IF.format(more="", then="b = Abs(x) u = Neg(b)")
     subject = opened(text)
-    body = value(subject.graph, "i").producer.subgraphs[0]
+    body = then_branch(subject)
     assert body.replace(value(body, "b"), value(subject.graph, "a"))
-    for flag in (True, False):
-        assert_same_numbers(model(text), settled(subject), q=flag)
+    assert_same_on_both_branches(model(text), settled(subject))
 
 
 def test_a_value_of_a_body_stands_for_an_outer_one_there_and_nowhere_else() -> None:
     text = IF.format(more="", then="b = Abs(x) n = Neg(a) u = Mul(n, b)")
     subject = opened(text)
-    body, a = value(subject.graph, "i").producer.subgraphs[0], value(subject.graph, "a")
+    body, a = then_branch(subject), value(subject.graph, "a")
     b = value(body, "b")
     assert body.replace(a, b)
     assert value(body, "n").producer.inputs == (b,)
     assert [node.op_type for node in a.consumers] == ["Exp", "Add"]
-    for flag in (True, False):
-        assert_same_numbers(model(text), settled(subject), q=flag)
+    assert_same_on_both_branches(model(text), settled(subject))
 
 
 def test_what_a_body_computes_from_an_outer_value_is_inserted_after_it_there() -> None:
     text = IF.format(more="", then="b = Abs(a) u = Mul(a, b)")
     subject = opened(text)
-    body, a = value(subject.graph, "i").producer.subgraphs[0], value(subject.graph, "a")
+    body, a = then_branch(subject), value(subject.graph, "a")
     new = identity(body, a)
     assert body.replace(a, new)
     assert value(body, "b").producer.inputs == (new,)
     assert new.producer.inputs == (a,)
-    for flag in (True, False):
-        assert_same_numbers(model(text), settled(subject), q=flag)
+    assert_same_on_both_branches(model(text), settled(subject))
 
 
 def test_a_constant_moves_into_the_body_that_alone_reads_it_name_and_all() -> None:
     text = IF.format(more="", then="u = Mul(a, w)").replace("{", "<float[4] w> {", 1)
     subject = opened(text)
-    body, w = value(subject.graph, "i").producer.subgraphs[0], value(subject.graph, "w")
+    body, w = then_branch(subject), value(subject.graph, "w")
     assert subject.graph.replace(w, body.add_tensor(w.initializer, w.name))
     after = settled(subject)
     assert not after.graph.initializer
     (tensor,) = after.graph.node[1].attribute[0].g.initializer
     assert tensor == model(text).graph.initializer[0]
-    for flag in (True, False):
-        assert_same_numbers(model(text), after, q=flag)
+    assert_same_on_both_branches(model(text), after)
 
 
 def test_what_a_body_returns_from_outside_is_not_replaced_there() -> None:
@@ -358,7 +363,7 @@ def test_what_a_body_returns_from_outside_is_not_replaced_there() -> None:
     del body.node[:]
     body.output[0].name = "a"
     subject = Model(proto)
-    graph = value(subject.graph, "i").producer.subgraphs[0]
+    graph = then_branch(subject)
     assert not graph.replace(value(graph, "a"), graph.constant(X))
 
 
@@ -373,14 +378,14 @@ def test_a_value_of_another_body_or_of_one_that_left_stands_for_nothing() -> Non
 
 def test_an_output_of_a_body_is_not_replaced_by_an_outer_value() -> None:
     subject = opened(IF.format(more="", then="u = Abs(x)"))
-    body = value(subject.graph, "i").producer.subgraphs[0]
+    body = then_branch(subject)
     assert not body.replace(value(body, "u"), value(subject.graph, "a"))
 
 
 @pytest.mark.parametrize("new", ["i", "y"])
 def test_a_value_of_a_body_is_not_replaced_by_what_depends_on_the_body(new: str) -> None:
     subject = opened(IF.format(more="", then="b = Abs(x) u = Neg(b)"))
-    body = value(subject.graph, "i").producer.subgraphs[0]
+    body = then_branch(subject)
     assert not body.replace(value(body, "b"), value(subject.graph, new))
     settled(subject)
 

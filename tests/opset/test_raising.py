@@ -11,6 +11,7 @@ from onnx.backend.test.case.node import collect_testcases
 from onnxforge import Model, OpsetError, optimize
 from onnxforge.opset import raise_opset
 from onnxforge.opset.adapters import ADAPTERS, history, wider
+from onnxforge.report import Comparison
 from onnxforge.testing import calls, model, names_of
 from onnxforge.verify import Baseline
 
@@ -23,16 +24,24 @@ def typed(text: str, opset: int) -> Model:
     return Model(proto)
 
 
+def compared(
+    subject: Model, version: int, feeds: dict[str, np.ndarray] | None = None
+) -> Comparison:
+    """What a model computes after raising it, found to be what it computed before."""
+    baseline = Baseline(subject, feeds)
+    raise_opset(subject, version)
+    comparison = baseline.compare(subject)
+    assert comparison.is_equivalent, str(comparison)
+    return comparison
+
+
 def raised(text: str, present: int, version: int) -> str:
     """The calls after raising a graph, found to compute what they did and to be valid."""
     subject = typed(text, present)
     names = names_of(subject.proto)
-    baseline = Baseline(subject)
-    raise_opset(subject, version)
+    comparison = compared(subject, version)
     result = subject.to_proto()
     onnx.checker.check_model(result, full_check=True)
-    comparison = baseline.compare(subject)
-    assert comparison.is_equivalent, str(comparison)
     assert not comparison.unchecked, str(comparison)
     assert raise_opset(subject, version) == 0
     assert subject.to_proto() == result
@@ -117,11 +126,7 @@ def test_float16_keeps_the_type_of_its_bounds():
 
 def test_a_softmax_of_a_matrix_without_elements():
     text = "g (float[N,3,M] x) => (float[N,3,M] y) { y = Softmax<axis=1>(x) }"
-    subject = Model(model(text, opset=11))
-    baseline = Baseline(subject, {"x": np.empty((2, 3, 0), np.float32)})
-    raise_opset(subject, 14)
-    comparison = baseline.compare(subject)
-    assert comparison.is_equivalent, str(comparison)
+    compared(Model(model(text, opset=11)), 14, {"x": np.empty((2, 3, 0), np.float32)})
 
 
 def test_groups_of_doubles_are_normalized_in_doubles():
@@ -129,11 +134,7 @@ def test_groups_of_doubles_are_normalized_in_doubles():
         "g (double[2,4,3] x) => (double[2,4,3] y) <double[2] c> "
         "{ y = GroupNormalization<num_groups=2>(x, c, c) }"
     )
-    subject = Model(model(text, opset=18))
-    baseline = Baseline(subject)
-    raise_opset(subject, 21)
-    comparison = baseline.compare(subject)
-    assert comparison.is_equivalent, str(comparison)
+    compared(Model(model(text, opset=18)), 21)
 
 
 def test_modes_that_changed_their_names_and_defaults_that_changed():

@@ -21,7 +21,7 @@ from onnxforge.errors import OnnxForgeError
 from onnxforge.ir.calls import Calls
 from onnxforge.ir.demands import minimums
 from onnxforge.ir.known import MAX_LENGTH, NOTHING, Known
-from onnxforge.shapes import Dim, ShapeValue, is_named
+from onnxforge.shapes import Dim, Shape, ShapeValue, is_named
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -223,14 +223,16 @@ class Inference:
             return types if types is not None and is_told else self._answered(node, types)
         inputs = [v.known or NOTHING if v is not None else None for v in node.inputs]
         call = (node.op_type, "", node.attributes, node.version, inputs, len(node.outputs))
+        ours: list[Shape | None] | None = None
         if types is not None and is_told:
             known = types
         else:
-            known = _by_rule(node, call) or self._answered(node, types)
+            ours = shapes.output_shapes(*call)
+            known = _by_rule(node, call, ours) or self._answered(node, types)
         if node.op_type == "Constant":
             return [replace(each, value=_contents(node.output)) for each in known]
         if any(each.shape is None or None in each.shape for each in known):
-            ours = shapes.output_shapes(*call)
+            ours = ours or shapes.output_shapes(*call)
             known = [each.refined(shape) for each, shape in zip(known, ours, strict=True)]
         if any(each.could_be_shape for each in known):
             values = shapes.propagate(*call)
@@ -335,10 +337,11 @@ class Inference:
         return self._unnamed.setdefault((value, axis), shapes.unnamed(len(self._unnamed)))
 
 
-def _by_rule(node: Node, call: _Call) -> list[Known] | None:
-    """What our own rules tell, if that is all there is to know: asking ONNX takes longer.
+def _by_rule(node: Node, call: _Call, found: list[Shape | None]) -> list[Known] | None:
+    """What our own rules tell, which *found* these shapes, if there is no more to know.
 
-    Where they find sizes without a name, ONNX may find some in what else the node reads.
+    Asking ONNX takes longer; but where the rules find sizes without a name, it may find some in what
+    else the node reads.
     """
     op_type, _, attributes, opset, inputs, outputs = call
     if node.subgraphs or any(each is not None and each.given is not None for each in inputs):
@@ -346,7 +349,6 @@ def _by_rule(node: Node, call: _Call) -> list[Known] | None:
     dtypes = shapes.output_dtypes(op_type, attributes, opset, inputs, outputs)
     if None in dtypes:
         return None
-    found = shapes.output_shapes(*call)
     if any(shape is None or not all(map(is_named, shape)) for shape in found):
         return None
     return [Known(shape, dtype) for shape, dtype in zip(found, dtypes, strict=True)]

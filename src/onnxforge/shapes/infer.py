@@ -349,9 +349,9 @@ def _complete(
 
 
 def _subgraphs(node: NodeProto) -> list[tuple[str, int, GraphProto]]:
-    found: list[tuple[str, int, GraphProto]] = []
-    if BODIES.isdisjoint([attribute.type for attribute in node.attribute]):
-        return found
+    if not _has_subgraph(node):
+        return []
+    found = []
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
             found.append((attribute.name, 0, attribute.g))

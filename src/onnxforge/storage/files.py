@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from onnxforge.errors import ExternalDataError
 from onnxforge.storage.span import Span
+from onnxforge.storage.wire import size_of
 
 Pieces: TypeAlias = list[bytes | Span]
 
@@ -85,18 +86,19 @@ def _write_to(file: int, pieces: Pieces) -> None:
             return sources[span.path]
 
         for piece in pieces:
-            is_small = (piece.length if isinstance(piece, Span) else len(piece)) < GATHERED
-            if is_small:
-                waiting += _read(source_of(piece), piece) if isinstance(piece, Span) else piece
-            if waiting and (not is_small or len(waiting) >= GATHERED):
+            if len(waiting) + size_of(piece) > GATHERED:
                 _write_all(file, waiting)
                 waiting.clear()
-            if is_small:
-                continue
-            if isinstance(piece, Span):
-                _copy(source_of(piece), piece, file)
+            is_small = size_of(piece) < GATHERED
+            if isinstance(piece, bytes):
+                if is_small:
+                    waiting += piece
+                else:
+                    _write_all(file, piece)
+            elif is_small:
+                waiting += _read(source_of(piece), piece)
             else:
-                _write_all(file, piece)
+                _copy(source_of(piece), piece, file)
         _write_all(file, waiting)
 
 
