@@ -142,13 +142,13 @@ class _Check:
         self.edits: EditChecker | None = EditChecker() if verify == "edits" else None
         self.passes = passes
         self.folder = Path(keep) if keep is not None else None
-        self.original: Model | None = None
-        self.rebase(model)
+        # Views cost nothing to copy, and it is run again only where something differs.
+        self.original = model.copy()
+        self.base = self.original
 
     def rebase(self, model: Model) -> None:
         """Look for the edit at fault, if need be, among those made of *model* as it is now."""
-        # Views cost nothing to copy, and only the search for the edit at fault starts anew.
-        self.original = model.copy() if self.folder is not None else None
+        self.base = model.copy()
 
     def __call__(self, model: Model) -> None:
         """Raise if *model* is not what the recorded one was."""
@@ -156,21 +156,21 @@ class _Check:
         if self.edits is not None and self.folder is not None:
             for number, failure in enumerate(self.edits.failures, 1):
                 failure.write(self.folder / f"edit-{number}")
-        model.report.comparison = comparison = self.baseline.compare(model)
+        model.report.comparison = comparison = self.baseline.compare(model, self.original)
         if not comparison.is_equivalent:
             raise NotEquivalentError(f"{comparison}; {self._culprit(model)}", model.report)
 
     def _culprit(self, model: Model) -> str:
         """What is known of the edit at fault, or how to learn more."""
-        if self.folder is None or self.original is None:
+        if self.folder is None:
             return "keep_failure, --keep-failure on the command line, finds the edit at fault"
         from onnxforge.bisect import bisect
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self._is_good(self.original):
-            self.original.save(self.folder / "after.onnx")
+        if not self._is_good(self.base):
+            self.base.save(self.folder / "after.onnx")
             return f"raising the opset alone is at fault; what comes of it is in {self.folder}"
-        fault = bisect(self.original, self.passes, self._is_good)
+        fault = bisect(self.base, self.passes, self._is_good)
         if fault is None:
             model.save(self.folder / "after.onnx")
             return f"no single edit is at fault; the result is in {self.folder}"
@@ -179,7 +179,7 @@ class _Check:
         return f"{fault}; the models before and after it are in {self.folder}"
 
     def _is_good(self, model: Model) -> bool:
-        return self.baseline.compare(model).is_equivalent
+        return self.baseline.compare(model, self.original).is_equivalent
 
 
 @contextmanager

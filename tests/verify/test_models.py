@@ -257,3 +257,26 @@ def test_a_quantized_model_without_float_inputs_may_flip_as_its_weights_rounding
     off = {**weights, "bias": weights["bias"] * np.float32(-1)}
     after = model(text, **{name: np.asarray(array) for name, array in off.items()})
     assert not Baseline(before).compare(after).is_equivalent
+
+
+def test_a_difference_of_large_constants_may_move_as_far_as_rounding_those_moves_it():
+    text = (
+        "g (float[N,1,4] x) => (float[N,1,4] y) "
+        "{{ t = Mul(x, nothing) y = BatchNormalization(t, {}, one) }}"
+    )
+    numbers = {"nothing": 0.0, "one": 1.0, "shift": 1.0462021, "off": 1.0463}
+    weights = {name: np.array([number], np.float32) for name, number in numbers.items()}
+    before = model(text.format("one, shift, shift"), **weights)
+    exact = weights["shift"] * (1 - 1 / np.sqrt(np.float64(np.float32(1)) + 1e-5))
+    after = model(
+        "g (float[N,1,4] x) => (float[N,1,4] y) { t = Mul(x, nothing) y = Add(t, exact) }",
+        **weights,
+        exact=exact.astype(np.float32),
+    )
+    baseline = Baseline(before)
+    assert not baseline.compare(after).is_equivalent
+    comparison = baseline.compare(after, before)
+    assert comparison.is_equivalent
+    assert "rounding its constants moves the original's 'y' as far" in comparison.runtime
+    wrong = model(text.format("one, off, shift"), **weights)
+    assert not baseline.compare(wrong, before).is_equivalent

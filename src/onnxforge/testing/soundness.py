@@ -89,7 +89,7 @@ def assert_sound_on(proto: ModelProto, passes: Sequence[Pass]) -> int:
     baseline, interface = Baseline(model), Interface.of(model)
     changes = PassManager(passes).run(model).changes
     result = model.to_proto()
-    comparison = baseline.compare(model)
+    comparison = baseline.compare(model, Model(proto))
     if not comparison.unchecked:
         assert comparison.is_equivalent, _accuse(proto, result, passes, str(comparison))
     interface.check(model)
