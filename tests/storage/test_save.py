@@ -151,6 +151,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         monkeypatch.setattr(Path, "replace", fail)
     elif call == "copy":
         monkeypatch.setattr(files, "GATHERED", 0)
+        monkeypatch.setattr(files, "_PAGE", 1)
         monkeypatch.setattr(os, "copy_file_range", fail)
     else:
         monkeypatch.setattr(os, call, fail)
@@ -169,12 +170,10 @@ def test_a_source_that_changed_is_an_error_not_a_wrong_model(inline: Path) -> No
     assert listed(inline.parent) == ["m.onnx"]
 
 
-@pytest.mark.parametrize(
-    "refused", [("copy_file_range",), ("copy_file_range", "sendfile")], ids=str
-)
+@pytest.mark.parametrize("page", [1, 1 << 40], ids=["aligned", "not aligned"])
 @pytest.mark.parametrize("how", [errno.EXDEV, 0], ids=["error", "nothing copied"])
 def test_without_the_kernel_s_copy_the_bytes_are_the_same(
-    inline: Path, refused: tuple[str, ...], how: int, monkeypatch: pytest.MonkeyPatch
+    inline: Path, page: int, how: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
         if how:
@@ -182,8 +181,8 @@ def test_without_the_kernel_s_copy_the_bytes_are_the_same(
         return 0
 
     monkeypatch.setattr(files, "GATHERED", 0)
-    for name in refused:
-        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(files, "_PAGE", page)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
     out = inline.with_name("o.onnx")
     save(edited(inline), out, folder=inline.parent)
     expected = onnx.load(inline)

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, large payloads copied by the kernel from others."""
+"""Files that appear complete or not at all, large payloads copied from others as they stream."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cached_property
+from io import FileIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +19,9 @@ Pieces: TypeAlias = list[bytes | Span]
 
 GATHERED = 1 << 20
 """Bytes up to which pieces are read, and written together: a call for each would take longer."""
+_BUFFER = 1 << 20
+_PAGE = 4096
+"""Bytes at whose multiples the kernel shares or copies the content of files whole."""
 
 # How the kernel says that it cannot copy between these two files, though a program can.
 _NO_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM}
@@ -36,7 +41,7 @@ def write(path: Path | str, *pieces: bytes | Span) -> None:
         raise IsADirectoryError(errno.EISDIR, "a folder; name the file to write in it", str(path))
     if target.exists() and not target.is_file():
         with target.open("wb", buffering=0) as file:
-            _write_to(file.fileno(), list(pieces))
+            _Output(file.fileno()).write(list(pieces))
     else:
         replace({target: list(pieces)}, {})
 
@@ -65,7 +70,7 @@ def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
     try:
         if replaced:
             temporary.chmod(path.stat().st_mode & 0o7777)
-        _write_to(file, pieces)
+        _Output(file).write(pieces)
         if replaced:  # nothing that was is lost, not even if the machine stops
             os.fsync(file)
     finally:
@@ -73,89 +78,76 @@ def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
     return temporary
 
 
-def _write_to(file: int, pieces: Pieces) -> None:
-    waiting = bytearray()
-    with ExitStack() as stack:
-        sources: dict[str, int] = {}
+class _Output:
+    """A file being written: small pieces are gathered, large ones streamed."""
 
-        def source_of(span: Span) -> int:
-            if span.path not in sources:
-                source = os.open(span.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-                stack.callback(os.close, source)
-                sources[span.path] = source
-            return sources[span.path]
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._position = 0
+        self._waiting = bytearray()
+        self._sources: dict[str, FileIO] = {}
 
-        for piece in pieces:
-            if len(waiting) + size_of(piece) > GATHERED:
-                _write_all(file, waiting)
-                waiting.clear()
-            is_small = size_of(piece) < GATHERED
-            if isinstance(piece, bytes):
-                if is_small:
-                    waiting += piece
+    @cached_property
+    def _buffer(self) -> memoryview:
+        return memoryview(bytearray(_BUFFER))
+
+    def write(self, pieces: Pieces) -> None:
+        """Write *pieces*, one after the other."""
+        with ExitStack() as stack:
+            for piece in pieces:
+                length = size_of(piece)
+                if len(self._waiting) + length > GATHERED:
+                    self._flush()
+                if isinstance(piece, Span):
+                    self._add_span(piece, stack)
+                elif length < GATHERED:
+                    self._waiting += piece
                 else:
-                    _write_all(file, piece)
-            elif is_small:
-                waiting += _read(source_of(piece), piece)
-            else:
-                _copy(source_of(piece), piece, file)
-        _write_all(file, waiting)
+                    self._write(piece)
+            self._flush()
 
-
-def _read(source: int, span: Span) -> bytes:
-    os.lseek(source, span.offset, os.SEEK_SET)
-    content = os.read(source, span.length)
-    while len(content) < span.length:
-        more = os.read(source, span.length - len(content))
-        if not more:
-            raise _short(span, span.length - len(content))
-        content += more
-    return content
-
-
-def _copy(source: int, span: Span, file: int) -> None:
-    offset, left = span.offset, span.length
-    for step in (_copy_in_kernel, _send_in_kernel, _copy_here):
+    def _add_span(self, span: Span, stack: ExitStack) -> None:
+        if (source := self._sources.get(span.path)) is None:
+            source = self._sources[span.path] = stack.enter_context(FileIO(span.path))
+        is_small = span.length < GATHERED
+        # Where pages of the two do not line up, the kernel takes longer than reading and writing.
+        if not is_small and (span.offset - self._position) % _PAGE == 0:
+            span = self._copy_in_kernel(source, span)
+        buffer = memoryview(bytearray(span.length)) if is_small else self._buffer
+        source.seek(span.offset)
+        left = span.length
         while left:
-            try:
-                copied = step(source, file, left, offset)
-            except OSError as error:
-                if step is _copy_here or error.errno not in _NO_COPY:
-                    raise
-                break
-            if not copied:
-                # Also what some file systems answer instead of an error: ask the next way.
-                break
-            offset, left = offset + copied, left - copied
-    if left:
-        raise _short(span, left)
+            count = source.readinto(buffer[:left])
+            if not count:
+                text = f"{span.path}: ends {left} bytes before a tensor's data does"
+                raise ExternalDataError(text)
+            left -= count
+            if is_small:
+                self._waiting += buffer[:count]
+            else:
+                self._write(buffer[:count])
 
+    def _copy_in_kernel(self, source: FileIO, span: Span) -> Span:
+        """Copy what the kernel can, which may do it by reference; what is left is returned."""
+        if not hasattr(os, "copy_file_range"):
+            return span
+        offset, left = span.offset, span.length
+        try:
+            while left and (n := os.copy_file_range(source.fileno(), self._file, left, offset)):
+                offset, left = offset + n, left - n
+                self._position += n
+        except OSError as error:
+            if error.errno not in _NO_COPY:
+                raise
+        return Span(span.path, offset, left)
 
-def _short(span: Span, left: int) -> ExternalDataError:
-    return ExternalDataError(f"{span.path}: ends {left} bytes before a tensor's data does")
+    def _flush(self) -> None:
+        self._write(self._waiting)
+        self._waiting = bytearray()
 
-
-def _copy_in_kernel(source: int, file: int, count: int, offset: int) -> int:
-    if not hasattr(os, "copy_file_range"):
-        return 0
-    return os.copy_file_range(source, file, count, offset)
-
-
-def _send_in_kernel(source: int, file: int, count: int, offset: int) -> int:
-    if not hasattr(os, "sendfile"):
-        return 0
-    return os.sendfile(file, source, offset, count)
-
-
-def _copy_here(source: int, file: int, count: int, offset: int) -> int:
-    os.lseek(source, offset, os.SEEK_SET)
-    content = os.read(source, min(count, 1 << 20))
-    _write_all(file, content)
-    return len(content)
-
-
-def _write_all(file: int, content: bytes | bytearray) -> None:
-    with memoryview(content) as left:
-        done = 0
-        while done < len(left):
-            done += os.write(file, left[done:])
+    def _write(self, content: bytes | bytearray | memoryview) -> None:
+        with memoryview(content) as left:
+            done = 0
+            while done < len(left):
+                done += os.write(self._file, left[done:])
+            self._position += done
