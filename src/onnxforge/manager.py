@@ -115,7 +115,7 @@ class PassManager:
         edits, idle = model.idle
         if edits == model.edits and isinstance(each, Hashable) and each in idle:
             return Step(each.name, number, 0, nodes, declined=idle[each])
-        if not any(map(each.concerns, model.graphs())):
+        if not any(map(each.concerns, model.kinds())):
             return Step(each.name, number, 0, nodes)
         model.declined.clear()
         model.running = each.name

@@ -38,7 +38,10 @@ class Pass(ABC):
         return sum(self.run(graph) for graph in model.graphs() if self.concerns(graph))
 
     def concerns(self, graph: Graph) -> bool:
-        """Whether *graph* has an operator that the pass looks for."""
+        """Whether *graph* has an operator that the pass looks for.
+
+        The manager asks it of one graph of each of `Model.kinds`, which is to tell of all.
+        """
         return not self.operators or not graph.op_types.isdisjoint(self.operators)
 
     def leaves(self) -> Iterator[Pass]:

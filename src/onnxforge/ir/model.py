@@ -68,7 +68,7 @@ class Model:
         self._definitions: dict[tuple[str, str, str], FunctionProto] = {}
         self._counter = 0
         # The graphs in order, and the number of edits when they were listed.
-        self._listed: tuple[int, list[Graph]] | None = None
+        self._listed: tuple[int, tuple[list[Graph], list[Graph]]] | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.proto.graph.name!r}, {len(self.proto.graph.node)} nodes)"
@@ -135,10 +135,23 @@ class Model:
 
     def graphs(self) -> Iterator[Graph]:
         """Every graph of the model: functions first, and bodies before what encloses them."""
+        return iter(self._list()[0])
+
+    def kinds(self) -> Iterator[Graph]:
+        """One graph of each kind: those of a kind call the same operators, and all of them are
+        bodies, or all functions, or neither.
+        """
+        return iter(self._list()[1])
+
+    def _list(self) -> tuple[list[Graph], list[Graph]]:
         if self._listed is None or self._listed[0] != self.edits:
             roots = (*self.functions, self.graph)
-            self._listed = self.edits, [graph for root in roots for graph in root.nested()]
-        return iter(self._listed[1])
+            graphs = [graph for root in roots for graph in root.nested()]
+            kinds = {
+                (frozenset(g.op_types), g.outer is None, g.operator is None): g for g in graphs
+            }
+            self._listed = self.edits, (graphs, list(kinds.values()))
+        return self._listed[1]
 
     @cached_property
     def opset_imports(self) -> dict[str, int]:
