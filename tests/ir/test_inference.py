@@ -219,3 +219,27 @@ def test_of_very_many_bodies_each_is_inferred_by_itself() -> None:
     values = opened(text).graph.values
     assert values["v600"].shape == values["v0"].shape == (dim("N"), 4)
     assert values["y"].dtype == TensorProto.FLOAT
+
+
+def test_a_new_if_has_of_the_shapes_of_its_branches_what_they_have_in_common() -> None:
+    subject = opened("g (float[N,3] x, bool q) => (float[N,3] y) { y = Relu(x) }")
+    graph = subject.graph
+    assert graph.values["y"].shape == (dim("N"), 3)
+    same = helper.make_graph(
+        [helper.make_node("Sin", ["x"], ["s"])],
+        "t",
+        [],
+        [helper.make_tensor_value_info("s", TensorProto.FLOAT, None)],
+    )
+    twice = helper.make_graph(
+        [helper.make_node("Concat", ["x", "x"], ["d"], axis=0)],
+        "e",
+        [],
+        [helper.make_tensor_value_info("d", TensorProto.FLOAT, None)],
+    )
+    alike = graph.add_node("If", [graph.values["q"]], then_branch=same, else_branch=same)
+    assert alike.output.shape == (dim("N"), 3)
+    other = graph.add_node("If", [graph.values["q"]], then_branch=same, else_branch=twice)
+    rows, columns = other.output.shape
+    assert not is_named(rows)
+    assert columns == 3

@@ -80,6 +80,8 @@ class Graph:
         self._is_dirty = False
         self._fresh: dict[Node, None] = {}
         self.has_orphans = False
+        # What is captured, and the number of edits when that was found out.
+        self._captured: tuple[int, dict[Value, None]] = -1, {}
         self._connect(self._declare())
 
     def __repr__(self) -> str:
@@ -285,17 +287,28 @@ class Graph:
 
     def nested(self) -> Iterator[Graph]:
         """The graphs inside this one, bodies before what encloses them, and then itself."""
-        for node in sorted(self._owners, key=lambda owner: owner._position):
-            for body in node.subgraphs:
-                yield from body.nested()
-        yield self
+        found, todo = [], [self]
+        while todo:
+            found.append(graph := todo.pop())
+            for node in sorted(graph._owners, key=lambda owner: owner._position):
+                todo.extend(node.subgraphs)
+        return reversed(found)
 
     def captured(self) -> dict[Value, None]:
         """The values from around this graph that it, or a body in it, reads or returns."""
-        graphs = dict.fromkeys(self.nested())
-        read = (value for graph in graphs for node in graph for value in node.inputs)
-        returned = (value for graph in graphs for value in graph.outputs)
-        return {v: None for v in (*read, *returned) if v is not None and v.graph not in graphs}
+        todo = [self] if self._captured[0] != self.model.edits else []
+        while todo:
+            graph = todo[-1]
+            bodies = [body for node in graph._owners for body in node.subgraphs]
+            unknown = [body for body in bodies if body._captured[0] != self.model.edits]
+            todo += unknown
+            if not unknown:
+                read = (value for node in graph for value in node.inputs)
+                inner = (value for body in bodies for value in body._captured[1])
+                found = (v for v in (*read, *graph.outputs, *inner) if v is not None)
+                values = dict.fromkeys(v for v in found if v.graph is not graph)
+                todo.pop()._captured = self.model.edits, values
+        return dict(self._captured[1])
 
     # Editing
 

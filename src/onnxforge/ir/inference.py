@@ -241,7 +241,9 @@ class Inference:
 
     def _answered(self, node: Node, types: list[Known] | None) -> list[Known]:
         """What ONNX infers from a node by itself, or else of the whole model."""
-        known = self._infer_node(node)
+        known = self._either(node)
+        if any(each is NOTHING for each in known):
+            known = self._infer_node(node)
         if types is None:
             return known
         return [old if new is NOTHING else new for new, old in zip(known, types, strict=True)]
@@ -275,6 +277,17 @@ class Inference:
             if now.is_complete or (is_other and now.given != before.given):
                 return True
         return False
+
+    def _either(self, node: Node) -> list[Known]:
+        """What both branches of an If return.
+
+        ONNX finds the same, but looks through both for it, and so at each of the Ifs in them again.
+        """
+        count = len(node.outputs)
+        returned = [body.outputs for body in node.subgraphs]
+        if node.op_type != "If" or node.domain or set(map(len, returned)) != {count}:
+            return [NOTHING] * count
+        return [reduce(Known.common, map(self.known, each)) for each in zip(*returned, strict=True)]
 
     def _infer_node(self, node: Node) -> list[Known]:
         if node.graph is None:
