@@ -94,7 +94,7 @@ def test_a_pass_that_found_nothing_to_do_is_pointed_out():
         assert_pass_is_sound(Idle(), examples=5)
 
 
-def test_a_pass_without_patterns_can_say_what_it_looks_for(recwarn):
+def test_a_pass_without_patterns_can_be_given_models_of_what_it_looks_for(recwarn):
     class SignElimination(Pass):
         """Take the Sign of a Sign for the latter."""
 
@@ -102,7 +102,9 @@ def test_a_pass_without_patterns_can_say_what_it_looks_for(recwarn):
             twice = [n for n in graph if n.op_type == "Sign" and _is_sign(n.inputs[0].producer)]
             return sum(graph.replace(node.output, node.inputs[0]) for node in twice)
 
-    assert_pass_is_sound(SignElimination(), examples=100, prefer=["Sign"])
+    # In float16 ONNX Runtime makes 0 or NaN of the Sign of a NaN, depending on what is around it.
+    strategy = models(prefer=["Sign"]).filter(numbers)
+    assert_pass_is_sound(SignElimination(), examples=100, strategy=strategy)
     assert not [each for each in recwarn if each.category is NeverFired]
 
 
