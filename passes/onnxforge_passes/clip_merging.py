@@ -8,6 +8,8 @@ from onnx import TensorProto
 
 from onnxforge import Builder, Graph, Node, Pass, Value
 
+from .uniform import uniform
+
 # Operators that never return less than zero, of any type they take.  What is approximated is not
 # bounded from above, for runtimes may exceed it by a rounding error.
 _NOT_NEGATIVE = frozenset(
@@ -94,13 +96,10 @@ def _bounds(node: Node) -> Interval | None:
     ends = []
     for index, missing in ((1, -inf), (2, inf)):
         value = node.input(index)
-        if value is None:
-            ends.append(missing)
-            continue
-        array = value.numpy() if value.is_constant else np.empty(0)
-        if array.size != 1 or np.isnan(array.astype(np.float64)).any():
+        end = missing if value is None else uniform(value) if value.is_constant else None
+        if end is None:
             return None
-        ends.append(array.reshape(()).item())
+        ends.append(end)
     return ends[0], ends[1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,10 +59,11 @@ def to_array(tensor: TensorProto, folder: Any = None) -> Array:
         return _strings(tensor, shape)
     if span is not None or tensor.HasField("raw_data"):
         raw = span.map() if span is not None else np.frombuffer(tensor.raw_data, np.uint8)
-        if raw.nbytes != nbytes(tensor):
-            raise _mismatch(tensor, f"{raw.nbytes} bytes of data instead of {nbytes(tensor)}")
+        expected = _nbytes(tensor.data_type, dtype, shape)
+        if raw.nbytes != expected:
+            raise _mismatch(tensor, f"{raw.nbytes} bytes of data instead of {expected}")
         if tensor.data_type not in _BITS:
-            array = raw.view(dtype.newbyteorder("<")) if raw.size else np.empty(0, dtype)
+            array = raw.view(dtype) if raw.size else np.empty(0, dtype)
             array = array.reshape(shape)
             array.setflags(write=False)
             return array
@@ -116,16 +118,26 @@ def nbytes(tensor: TensorProto) -> int:
     """How many bytes the data of *tensor* is, without reading it; for strings, their contents."""
     if tensor.data_type == TensorProto.STRING:
         return sum(map(len, tensor.string_data))
-    bits = _BITS.get(tensor.data_type) or dtype_of(tensor).itemsize * 8
-    return -(-math.prod(shape_of(tensor)) * bits // 8)
+    return _nbytes(tensor.data_type, dtype_of(tensor), shape_of(tensor))
+
+
+def _nbytes(data_type: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    return -(-math.prod(shape) * (_BITS.get(data_type) or dtype.itemsize * 8) // 8)
 
 
 def dtype_of(tensor: TensorProto) -> np.dtype[Any]:
-    """The numpy dtype of *tensor*; InvalidModelError if its data type is none of ONNX."""
+    """The numpy dtype of *tensor*, little-endian; InvalidModelError if ONNX has no such type."""
     try:
-        return np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        return _dtype(tensor.data_type)
     except (KeyError, ValueError, TypeError):
         raise _mismatch(tensor, f"{tensor.data_type} is no data type of ONNX") from None
+
+
+@cache
+def _dtype(data_type: int) -> np.dtype[Any]:
+    native = np.dtype(helper.tensor_dtype_to_np_dtype(data_type))
+    little = native.newbyteorder("<")
+    return native if native == little else little
 
 
 def shape_of(tensor: TensorProto) -> tuple[int, ...]:
