@@ -18,13 +18,12 @@ from onnx import (
     SparseTensorProto,
     TensorProto,
     TypeProto,
-    ValueInfoProto,
 )
 
 from onnxforge.errors import InvalidModelError
-from onnxforge.ir import naming, order, removal, validity
+from onnxforge.ir import building, naming, order, removal
 from onnxforge.ir.node import Node
-from onnxforge.ir.operators import domain_of, make_attribute, may_have_bodies, schema
+from onnxforge.ir.operators import domain_of, make_attribute, schema
 from onnxforge.ir.sequence import Sequence
 from onnxforge.ir.value import Value
 from onnxforge.storage import from_array
@@ -82,106 +81,10 @@ class Graph:
         self.has_orphans = False
         # What is captured, and the number of edits when that was found out.
         self._captured: tuple[int, dict[Value, None]] = -1, {}
-        self._connect(self._declare())
+        building.build(self)
 
     def __repr__(self) -> str:
         return f"Graph({self.proto.name!r}, {len(self)} nodes)"
-
-    # Building
-
-    def _declare(self) -> list[Node]:
-        """Create every node and value, so that names resolve whatever the order."""
-        values = self.values
-        for name in map(_declared_name, self.proto.input):
-            if not name or name in values:
-                raise self._defined_twice(name)
-            values[name] = Value(self, name)
-        if isinstance(self.proto, GraphProto):
-            for tensor in self.proto.initializer:
-                name = tensor.name
-                if not name:
-                    continue  # nothing can read it
-                value = values.get(name)
-                if value is None:
-                    value = values[name] = Value(self, name)
-                elif value.initializer is not None:
-                    raise self._defined_twice(name)
-                value.initializer = tensor
-            for sparse in self.proto.sparse_initializer:
-                name = sparse.values.name
-                value = values.get(name)
-                if value is None:
-                    values[name] = Value(self, name)
-                elif value.initializer is not None:
-                    raise self._defined_twice(name)
-        nodes = []
-        for proto in self.proto.node:
-            node = Node(None, proto)
-            # A slice makes one list of all names, which costs a third less than iterating.
-            names = proto.output[:]
-            node.outputs = tuple([Value(self, name, node) for name in names])
-            for value in node.outputs:
-                name = value.name
-                if name in values:
-                    raise self._defined_twice(name)
-                if name:
-                    values[name] = value
-            nodes.append(node)
-        self.model.names.update(values)
-        return nodes
-
-    def _connect(self, nodes: list[Node]) -> None:
-        """Point every node at its inputs, and its bodies at this graph."""
-        validity.check_names(self, nodes)
-        insert = self._nodes.insert
-        for node in nodes:
-            self._attach(node)
-            insert(node, None)
-        validity.check_nodes(self, nodes)
-        for name in self.output_names:
-            value = self.resolve(name, "returns")
-            value.output_of = (*value.output_of, self)
-            if value.producer is not None and value.producer.graph is None:
-                value.graph._is_unsorted = True
-        if isinstance(self.proto, GraphProto) and self.proto.quantization_annotation:
-            for annotation in self.proto.quantization_annotation:
-                self.pin(entry.value for entry in annotation.quant_parameter_tensor_names)
-        self.sort()
-
-    def _attach(self, node: Node) -> None:
-        get = self.values.get
-        proto = node.proto
-        inputs: list[Value | None] = []
-        for name in proto.input[:]:
-            value = get(name)
-            if value is None:
-                if not name:
-                    inputs.append(None)
-                    continue
-                value = self.resolve(name, "reads")
-            value.consumers[node] = None
-            producer = value.producer
-            # A node gets its graph once it is connected, which tells whether they are sorted.
-            if producer is not None and producer.graph is None:
-                value.graph._is_unsorted = True
-            inputs.append(value)
-        node.inputs = tuple(inputs)
-        if may_have_bodies(node.op_type, node.domain):
-            bodies = []
-            for attribute in proto.attribute:
-                if attribute.HasField("g"):
-                    bodies.append(Graph(self.model, attribute.g, self, node))
-                bodies.extend(Graph(self.model, each, self, node) for each in attribute.graphs)
-            node.subgraphs = tuple(bodies)
-            if bodies:
-                self._owners[node] = None
-        node.graph = self
-
-    def _defined_twice(self, name: str) -> InvalidModelError:
-        problem = f"defines {name!r} twice" if name else "has an input without a name"
-        return InvalidModelError(
-            f"graph {self.proto.name!r} {problem}: every value needs a name of its own"
-        )
 
     def pin(self, names: Iterable[str]) -> None:
         """Keep values that something other than a node refers to by name."""
@@ -220,12 +123,12 @@ class Graph:
     @cached_property
     def input_names(self) -> dict[str, None]:
         """The names of the declared inputs, in order."""
-        return dict.fromkeys(map(_declared_name, self.proto.input))
+        return dict.fromkeys(map(building.declared_name, self.proto.input))
 
     @property
     def output_names(self) -> list[str]:
         """The names of the declared outputs, in order."""
-        return [_declared_name(output) for output in self.proto.output]
+        return [building.declared_name(output) for output in self.proto.output]
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -430,11 +333,11 @@ class Graph:
         node.outputs = tuple(Value(self, name, node) for name in proto.output)
         for value in node.outputs:
             if value.name in self.values:
-                raise self._defined_twice(value.name)
+                raise building.defined_twice(self, value.name)
             if value.name:
                 self.values[value.name] = value
                 self.model.names.add(value.name)
-        self._attach(node)
+        building.attach(self, node)
         self._fresh[node] = None
         self._nodes.insert(node, before)
         self._check_order(node)
@@ -461,7 +364,7 @@ class Graph:
             return self.add_node("Constant", (), before=self._nodes.first, value=tensor).output
         name = name or tensor.name
         if name in self.values:
-            raise self._defined_twice(name)
+            raise building.defined_twice(self, name)
         proto = self.proto.initializer.add()
         proto.CopyFrom(tensor)
         proto.name = name
@@ -601,8 +504,3 @@ class Graph:
 def _is_sparse(node: Node) -> bool:
     """Whether it is a Constant that runtimes would return as it is spelled, and not as a tensor."""
     return node.op_type == "Constant" and "sparse_value" in node.attributes
-
-
-def _declared_name(declaration: ValueInfoProto | str) -> str:
-    """Graphs declare inputs and outputs as `ValueInfoProto`, functions as bare names."""
-    return declaration if isinstance(declaration, str) else declaration.name
