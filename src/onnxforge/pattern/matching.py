@@ -1,0 +1,174 @@
+"""Looking for a pattern at a node, with every way to bind what can be bound in more than one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+
+from onnxforge.ir import Node, Value, operators
+from onnxforge.pattern.operands import Alternatives, Call, Operand, Output, Variable
+
+# How far a constant may be from the number a pattern spells: a few units in the last place of the
+# float types exporters round to.
+_CLOSE = {"float64": 1e-6, "float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}
+
+
+Bound = dict[Any, Any]
+"""What stands for the calls and variables of a pattern: nodes and values."""
+
+
+def occurrences(outputs: tuple[Output, ...], node: Node) -> Iterator[Bound]:
+    """The ways to bind what *outputs* are computed from so that *node* makes the last of them."""
+    for bound in _match_call(outputs[-1].call, node, {}):
+        yield from _match_rest(outputs, bound)
+
+
+def _match_rest(outputs: tuple[Output, ...], bound: Bound) -> Iterator[Bound]:
+    """Bind the outputs that cannot be reached backwards from the root: its siblings."""
+    missing = next((output for output in outputs if output.call not in bound), None)
+    if missing is None:
+        yield bound
+        return
+    taken = [node for key, node in bound.items() if isinstance(key, Call)]
+    for candidate in _siblings(missing, bound):
+        if candidate not in taken:
+            for extended in _match_call(missing.call, candidate, bound):
+                yield from _match_rest(outputs, extended)
+
+
+def _siblings(output: Output, bound: Bound) -> Iterator[Node]:
+    """The nodes that could make *output*: readers of what it shares with the match."""
+    call = output.call
+    starts = [v for k, v in bound.items() if isinstance(k, Variable) and v is not None]
+    level = dict.fromkeys(starts)
+    for _ in range(_depth(output)):
+        readers = dict.fromkeys(node for value in level for node in value.consumers)
+        for node in readers:
+            if node.op_type == call.op_type and node.domain == call.domain:
+                yield node
+        level = dict.fromkeys(value for node in readers for value in node.outputs)
+
+
+@lru_cache(maxsize=1024)
+def _depth(operand: Operand) -> int:
+    if isinstance(operand, Alternatives):
+        return max(map(_depth, operand.options))
+    if isinstance(operand, Output):
+        return 1 + max(map(_depth, operand.call.inputs), default=0)
+    return 0
+
+
+def _orders(call: Call, node: Node) -> list[tuple[Value | None, ...]]:
+    """The orders in which a node's inputs could be those of *call*, as far as their makers tell.
+
+    That rules out most nodes, and costs least to ask.
+    """
+    if node.op_type != call.op_type or node.domain != call.domain:
+        return []
+    inputs, count = node.inputs, len(call.inputs)
+    if len(inputs) != count:
+        inputs = (*inputs, *[None] * count)[:count]
+    made = ["" if v is None or v.producer is None else v.producer.op_type for v in inputs]
+    orders = [inputs] if _is_plausible(call, made) else []
+    if call.is_commutative and _is_plausible(call, made[::-1]):
+        orders.append(inputs[::-1])
+    return orders
+
+
+def _is_plausible(call: Call, made: list[str]) -> bool:
+    """Whether the inputs of *call* may be made by these operators."""
+    for makers, op_type in zip(call.makers, made, strict=True):
+        if makers is not None and op_type not in makers:
+            return False
+    return True
+
+
+def _match_call(call: Call, node: Node, bound: Bound) -> Iterator[Bound]:
+    if call in bound:
+        if bound[call] is node:
+            yield bound
+        return
+    orders = _orders(call, node)
+    if not orders:
+        return
+    if any(v is not None for v in node.inputs[len(call.inputs) :]) or node.has_references:
+        return
+    if len(node.outputs) != call.outputs and any(v.is_used for v in node.outputs[call.outputs :]):
+        return
+    if len(node.outputs) < call.outputs:
+        return
+    for name, value in call.attributes.items():
+        if not _has_attribute(node, name, value):
+            return
+    for order in orders:
+        yield from _match_inputs(call.inputs, order, node, {**bound, call: node})
+
+
+def _has_attribute(node: Node, name: str, expected: Any) -> bool:
+    actual = node.attribute(name)
+    if actual is None:
+        # An opset that does not know the attribute yet behaves as its later default says.
+        known = operators.schema(node.op_type, node.domain, node.version)
+        if known is not None and name not in known.attributes:
+            latest = onnx.defs.onnx_opset_version()
+            actual = operators.attribute_defaults(node.op_type, node.domain, latest).get(name)
+    if isinstance(expected, float) and isinstance(actual, float):
+        return bool(np.float32(actual) == np.float32(expected))
+    return bool(actual == expected)
+
+
+def _match_inputs(
+    operands: tuple[Operand, ...], values: tuple[Value | None, ...], node: Node, bound: Bound
+) -> Iterator[Bound]:
+    if not operands:
+        yield bound
+        return
+    for extended in _match_value(operands[0], values[0], node, bound):
+        yield from _match_inputs(operands[1:], values[1:], node, extended)
+
+
+def _match_value(
+    operand: Operand, value: Value | None, node: Node, bound: Bound
+) -> Iterator[Bound]:
+    if isinstance(operand, Variable):
+        if operand in bound:
+            if bound[operand] is value:
+                yield bound
+        elif operand.optional if value is None else value.is_constant or not operand.constant:
+            yield {**bound, operand: value}
+    elif isinstance(operand, Output):
+        if value is not None and value.producer is not None:
+            outputs = value.producer.outputs
+            if len(outputs) > operand.index and outputs[operand.index] is value:
+                yield from _match_call(operand.call, value.producer, bound)
+    elif isinstance(operand, Alternatives):
+        for option in operand.options:
+            yield from _match_value(option, value, node, bound)
+    elif operand is None:
+        if value is None:
+            yield bound
+    elif value is not None and _is_number(value, operand, node):
+        yield bound
+
+
+def _is_number(value: Value, number: float, node: Node) -> bool:
+    """Whether a constant is one element equal to *number* that does not raise the result's rank."""
+    if not value.is_constant:
+        return False
+    tensor = value.tensor
+    if tensor is not None and int(np.prod(tensor.dims, dtype=np.int64)) != 1:
+        return False
+    array = value.numpy()
+    if array.size != 1 or array.dtype == object:
+        return False
+    if array.ndim:
+        ranks = [v.rank for v in node.inputs if v is not None and v is not value]
+        if not any(rank is not None and rank >= array.ndim for rank in ranks):
+            return False
+    element = array.reshape(()).astype(np.float64)
+    tolerance = _CLOSE.get(array.dtype.name, 0.0)
+    return bool(abs(element - number) <= tolerance * abs(number))
