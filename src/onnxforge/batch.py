@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import threading
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
 from typing import Any
 
 import onnxforge
@@ -97,10 +101,14 @@ def run(
     how = {"version": onnxforge.__version__, "options": json.loads(json.dumps(options))}
     earlier = _recorded(folder, how)
     done: dict[str, Outcome] = {}
-    local = threading.local()
-    with ThreadPoolExecutor(processes) as threads:
+    with ExitStack() as stack:
+        own = None
+        if optimizer is None:
+            optimizer = own = _Processes(processes)
+            stack.callback(own.close)
+        threads = stack.enter_context(ThreadPoolExecutor(processes, initializer=_block_interrupts))
         futures = [
-            threads.submit(_settle, job, options, earlier.get(str(job.target)), local, optimizer)
+            threads.submit(_settle, job, options, earlier.get(str(job.target)), optimizer)
             for job in jobs
         ]
         try:
@@ -112,30 +120,97 @@ def run(
         finally:
             for future in futures:
                 future.cancel()
+            if own is not None and not all(future.done() for future in futures):
+                own.interrupt()
 
 
 def _settle(
     job: Job,
     options: Mapping[str, Any],
     earlier: Outcome | None,
-    local: threading.local,
-    optimizer: Callable[[Job, dict[str, Any]], Outcome] | None = None,
+    optimizer: Callable[[Job, dict[str, Any]], Outcome],
 ) -> Outcome:
-    """What comes of one job, in the process that this thread has work for it."""
+    """What comes of one job, or came of it earlier."""
     if earlier is not None and not earlier.problem and _stands(job, earlier):
         return Outcome(**{**asdict(earlier), "is_kept": True})
-    if optimizer is not None:
-        return optimizer(job, dict(options))
-    if getattr(local, "pool", None) is None:
-        # A fresh interpreter: a forked one would share locks and threads that runtimes hold.
-        context = multiprocessing.get_context("spawn")
-        local.pool = ProcessPoolExecutor(1, mp_context=context)
+    return optimizer(job, dict(options))
+
+
+class _Processes:
+    """Optimizes in so many processes, each one model after the other; one that dies is replaced."""
+
+    def __init__(self, count: int) -> None:
+        # Here and not in the threads that use them: the first one also starts a process of
+        # multiprocessing's own, and with it makes interrupts reach the thread that does.
+        self._idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+        for _ in range(count):
+            self._idle.put(_process())
+        self._busy: set[int] = set()
+        self._is_interrupted = False
+
+    def __call__(self, job: Job, options: dict[str, Any]) -> Outcome:
+        process = self._idle.get()
+        pid = 0
+        try:
+            pid = process.submit(os.getpid).result()
+            self._busy.add(pid)
+            if self._is_interrupted:
+                return _failed(job, "interrupted")
+            return process.submit(_work, job, options).result()
+        except BrokenProcessPool:
+            process.shutdown()
+            process = _process()
+            return _failed(job, "its process died: out of memory, or a runtime crashed on it")
+        finally:
+            self._busy.discard(pid)
+            self._idle.put(process)
+
+    def interrupt(self) -> None:
+        """Leave all models as they are."""
+        self._is_interrupted = True
+        for pid in tuple(self._busy):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
+    def close(self) -> None:
+        """End the processes, none of which may be at work."""
+        while not self._idle.empty():
+            self._idle.get().shutdown()
+
+
+def _process() -> ProcessPoolExecutor:
+    # A fresh interpreter: a forked one would share locks and threads that runtimes hold.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_ignore_interrupts)
+
+
+# Ctrl-C reaches every process of a terminal.  Those of ours take it while they are at a model,
+# which they leave as it was; at any other time Python would only show a traceback.
+
+
+def _block_interrupts() -> None:
+    """Have this thread, and the processes that it starts, get no interrupts."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
+    _ignore_interrupts()
+    raise KeyboardInterrupt
+
+
+def _work(job: Job, options: dict[str, Any]) -> Outcome:
+    signal.signal(signal.SIGINT, _interrupt_once)
     try:
-        outcome: Outcome = local.pool.submit(optimize, job, dict(options)).result()
-    except BrokenProcessPool:
-        local.pool = None
-        return _failed(job, "its process died: out of memory, or a runtime crashed on it")
-    return outcome
+        return optimize(job, options)
+    finally:
+        _ignore_interrupts()
 
 
 def optimize(job: Job, options: dict[str, Any]) -> Outcome:

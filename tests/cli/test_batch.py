@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import onnx
@@ -49,14 +50,8 @@ def test_a_bad_model_does_not_stop_the_rest(cli, models, tmp_path):
 
 def settled(jobs: list[Job], folder: Path, options: dict = OPTIONS) -> dict[str, Outcome]:
     """The outcomes by name, computed here: processes are what the test above is for."""
-    local = type("Local", (), {"pool": type("Pool", (), {"submit": staticmethod(_here)})})()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch.threading, "local", lambda: local)
-        return {Path(each.source).name: each for each in run(jobs, folder, options)}
-
-
-def _here(function, *given):
-    return type("Future", (), {"result": lambda _: function(*given)})()
+    outcomes = run(jobs, folder, options, optimizer=batch.optimize)
+    return {Path(each.source).name: each for each in outcomes}
 
 
 def test_what_was_made_stands_until_something_changes(models, tmp_path):
@@ -71,15 +66,43 @@ def test_what_was_made_stands_until_something_changes(models, tmp_path):
     assert not any(each.is_kept for each in settled(jobs, out, other).values())
 
 
-def test_a_process_that_dies_is_one_failure(models, tmp_path):
-    def dies(*_):
-        raise batch.BrokenProcessPool
+def test_a_process_that_dies_is_one_failure(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_work", dies)
+    jobs = plan([models / "a.onnx", models / "inner"], tmp_path)
+    outcomes = list(run(jobs, tmp_path, OPTIONS))
+    assert len(outcomes) == 2, "another process takes over"
+    assert all("its process died" in each.problem for each in outcomes)
 
-    local = type("Local", (), {"pool": type("Pool", (), {"submit": staticmethod(dies)})})()
-    job = Job(models / "a.onnx", tmp_path / "a.onnx")
-    outcome = batch._settle(job, OPTIONS, None, local)
-    assert "its process died" in outcome.problem
-    assert local.pool is None
+
+def dies(*_):
+    os.abort()
+
+
+def test_an_interruption_has_models_left_as_they_are(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_work", waits)
+    outcomes = run([Job(models / name, tmp_path / name) for name in "ab"], tmp_path, OPTIONS)
+    assert Path(next(outcomes).source).name == "a"
+    while not (tmp_path / "b").exists():
+        time.sleep(0.01)
+    outcomes.close()
+    assert (tmp_path / "b").read_text() == "left"
+
+
+def waits(job: Job, options: dict) -> Outcome:
+    """As `_work`, of which optimizing `b` takes a minute."""
+
+    def optimize(*_):
+        if job.source.name == "b":
+            job.target.touch()
+            try:
+                time.sleep(60)
+            except KeyboardInterrupt:
+                job.target.write_text("left")
+                raise
+        return Outcome(str(job.source), str(job.target))
+
+    batch.optimize = optimize
+    return batch._work(job, options)
 
 
 def test_results_keep_their_places_and_never_replace_originals(models, tmp_path):
