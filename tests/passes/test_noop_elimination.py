@@ -334,3 +334,18 @@ def test_that_a_matrix_is_made_of_a_convolution_is_known_without_inference(
     }}
     """
     assert PassManager([NoopElimination()]).run(Model(model(text))).changes == 1
+
+
+def test_a_slice_of_opset_10_that_cuts_off_stays():
+    check(
+        NoopElimination(),
+        before="""
+        g (float[N] x) => (float[M] y)
+        <int64[1] start = {-1}, int64[1] end = {10}, int64[1] axis = {0}>
+        {
+            a = Slice(x, start, end, axis)
+            y = Neg(a)
+        }
+        """,
+        opset=10,
+    )

@@ -64,6 +64,28 @@ def test_a_declared_name_that_looks_invented_is_kept():
     assert shape_of(types["t"]) == (2, None)
 
 
+def test_a_slice_of_opset_10_does_not_leave_a_size_with_a_name_as_it_is():
+    header = '<ir_version: 8, opset_import: ["" : 10]>'
+    proto = model("t = Slice(x, zero, one) y = Relu(t)", header=header)
+    for name, numbers in (("zero", [0, 0]), ("one", [1, 4])):
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(numbers), name))
+    types = infer_model(proto).graph
+    assert shape_of(types["t"]) == shape_of(types["y"]) == (None, None)
+    data = {tensor.name: tensor for tensor in proto.graph.initializer}
+    (t,) = infer_node(proto.graph.node[0], types, data, {"": 10}, 8).values()
+    assert (shape_of(t), dtype_of(t)) == ((None, None), T.FLOAT)
+
+
+def test_an_attention_does_not_take_sizes_with_names_for_zeros():
+    header = '<ir_version: 10, opset_import: ["" : 23]>'
+    call = "t, k, v, s = Attention <q_num_heads = 4, kv_num_heads = 2> (x, x, x) y = Relu(t)"
+    proto = model(call, "float[B,S,W] x", header)
+    types = infer_model(proto).graph
+    assert shape_of(types["t"]) is shape_of(types["y"]) is None
+    assert "s" not in types
+    assert "s" not in infer_node(proto.graph.node[0], types, {}, {"": 23}, 10)
+
+
 def test_an_operator_of_a_domain_nobody_imported_costs_only_its_own_outputs():
     types = infer_model(model("t = strange.Thing(x) z = Relu(x) y = Add(t, t)")).graph
     assert "t" not in types

@@ -403,6 +403,9 @@ def target(*elements):
 B, S = dim("B"), dim("S")
 
 
+_HEADS = {"q_num_heads": 4, "kv_num_heads": 2}
+
+
 @pytest.mark.parametrize(
     ("op_type", "attributes", "inputs", "shape"),
     [
@@ -428,6 +431,8 @@ B, S = dim("B"), dim("S")
         ("Add", {}, [known(B, S), known(7, S)], (7, S)),
         ("Add", {}, [known(B + 2), known(S)], (B + 2,)),
         ("MatMul", {}, [known(B, S, 8), known(8, 5)], (B, S, 5)),
+        ("Attention", {}, [known(B, 8, S, 4)] + [known(B, 2, 5, 6)] * 2, (B, 8, S, 6)),
+        ("Attention", _HEADS, [known(B, S, 16)] + [known(B, 5, 2 * N)] * 2, (B, S, 4 * N)),
         ("Transpose", {}, [known(B, S, 3)], (3, S, B)),
         ("Flatten", {}, [known(B, S, 3)], (B, 3 * S)),
         ("Squeeze", {}, [known(B, 1)], None),

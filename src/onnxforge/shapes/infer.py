@@ -7,7 +7,7 @@ names for sizes it does not know ("unk__0"); they say nothing and come back as u
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -49,6 +49,10 @@ HEAVY = frozenset({
 """Attributes that may hold weights, or claims about types."""
 BODIES = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 """Attributes that hold graphs."""
+# The opsets whose operators ONNX infers wrongly: one, and all from the other on.
+_SLICE, _ATTENTION = 10, 23
+# Of which nothing is known, as no value has this name.
+_WITHHELD = "what ONNX is not told"
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ def infer_node(
         return {}
     if not schema.min_output <= len(node.output) <= schema.max_output:
         return {}
+    if not domain and node.op_type in ("Attention", "Slice"):
+        given, node = node, NodeProto()
+        node.CopyFrom(given)
+        _withhold([node], version)
     present = {name: inputs.get(name) or TypeProto() for name in node.input if name}
     if _has_subgraph(node):
         present = {**inputs, **present}
@@ -150,6 +158,7 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
         copy.attribute_proto.extend(function.attribute_proto)
         copy.opset_import.extend(function.opset_import)
         _copy_nodes(function.node, copy.node, folder, 0)
+        _withhold(copy.node, _version(function.opset_import))
     graph = skeleton.graph
     graph.name = proto.graph.name or "graph"
     for value in proto.graph.input:
@@ -174,6 +183,7 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
                 type.shape.dim.add(dim_value=size)
     graph.output.extend(ValueInfoProto(name=value.name) for value in proto.graph.output)
     _copy_nodes(proto.graph.node, graph.node, folder, 0)
+    _withhold(graph.node, _version(proto.opset_import))
     imported = {opset.domain for opset in skeleton.opset_import}
     for node in graph.node:
         if node.domain not in imported and node.domain != "ai.onnx":
@@ -181,6 +191,30 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
             imported.add(node.domain)
             skeleton.opset_import.add(domain=node.domain, version=1)
     return skeleton
+
+
+def _withhold(nodes: Iterable[NodeProto], version: int) -> None:
+    """Take from nodes, and those in their bodies, what ONNX draws wrong conclusions from.
+
+    A Slice of opset 10 leaves a size with a name as it is, whatever it cuts off, and an Attention
+    takes sizes with names for zeros.
+    """
+    if version != _SLICE and version < _ATTENTION:
+        return
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node.domain in ("", "ai.onnx"):
+            if node.op_type == "Slice" and version == _SLICE and len(node.input) > 1:
+                node.input[1] = _WITHHELD
+            if node.op_type == "Attention" and len(node.input) > 2:
+                node.input[2] = _WITHHELD
+                del node.output[3:]
+        stack += [inner for *_, body in _subgraphs(node) for inner in body.node]
+
+
+def _version(opset_imports: Iterable[OperatorSetIdProto]) -> int:
+    return next((each.version for each in opset_imports if each.domain in ("", "ai.onnx")), 1)
 
 
 def _leave_out_owners(graph: GraphProto) -> None:

@@ -28,6 +28,19 @@ def _gemm(call: Call) -> list[Shape]:
     return [(rows, columns)]
 
 
+@rules("Attention")
+def _attention(call: Call) -> list[Shape]:
+    queries, values = call.shape(0), call.shape(2)
+    size = values[-1]
+    if len(queries) == 3 and size is not None:
+        # Heads side by side, several of which may share their keys and values.
+        count, shared = call.integer("q_num_heads", 0), call.integer("kv_num_heads", 0)
+        if len(values) != 3 or not count or not shared:
+            raise Unknown
+        size = size if count == shared else size // shared * count
+    return [(*queries[:-1], size)]
+
+
 @rules(
     "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
     "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
