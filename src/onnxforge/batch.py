@@ -72,10 +72,10 @@ def plan(paths: Iterable[Path], folder: Path) -> list[Job]:
         for source in found:
             place = source.relative_to(path) if path.is_dir() else Path(source.name)
             job = Job(source, folder / place)
-            if job.target.resolve() == source.resolve():
+            if os.path.realpath(job.target) == os.path.realpath(source):
                 raise OnnxForgeError(f"{source} would be overwritten: name another folder")
             known = jobs.setdefault(job.target, job)
-            if known.source.resolve() != source.resolve():
+            if os.path.realpath(known.source) != os.path.realpath(source):
                 raise OnnxForgeError(f"{known.source} and {source} would both become {job.target}")
     if not jobs:
         raise OnnxForgeError("there is no .onnx file in what was named")

@@ -75,6 +75,13 @@ def test_a_missing_file_is_the_error_python_has_for_it(tmp_path: Path) -> None:
         load_skeleton(tmp_path / "none.onnx")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links take rights elsewhere")
+def test_links_in_a_circle_are_the_error_python_has_for_them(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").symlink_to("m.onnx")
+    with pytest.raises(OSError, match=r"m\.onnx"):
+        load_skeleton(tmp_path / "m.onnx")
+
+
 @pytest.mark.parametrize(
     ("content", "remedy"),
     [

@@ -155,8 +155,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         monkeypatch.setattr(os, "copy_file_range", fail)
     else:
         monkeypatch.setattr(os, call, fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match="no space") as caught:
         save(proto, inline, folder=inline.parent)
+    assert call == "replace" or caught.value.filename == str(inline)
     assert inline.read_bytes() == before
     assert listed(inline.parent) == ["m.onnx"]
     assert to_array(proto.graph.initializer[0]).tobytes() == LARGE.raw_data
@@ -218,6 +219,22 @@ def test_a_pipe_is_written_to_and_stays_one(inline: Path) -> None:
     reader.join()
     assert read == [inline.read_bytes()]
     assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no such folder here")
+def test_a_pipe_without_a_name_is_read_and_written() -> None:
+    small = model(tensor("w", 8))
+    reading, writing = os.pipe()
+    save(small, f"/dev/fd/{writing}", folder=None)
+    os.close(writing)
+    assert load_skeleton(f"/dev/fd/{reading}") == small
+    os.close(reading)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_a_device_that_is_full_is_named(inline: Path) -> None:
+    with pytest.raises(OSError, match="/dev/full"):
+        save(edited(inline), "/dev/full", folder=inline.parent)
 
 
 # External data

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -36,14 +36,14 @@ def write(path: Path | str, *pieces: bytes | Span) -> None:
         OSError: the file cannot be written; a regular one is then what it was.
 
     """
-    target = Path(path).resolve()
+    target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a folder; name the file to write in it", str(path))
     if target.exists() and not target.is_file():
-        with target.open("wb", buffering=0) as file:
+        with _named(target), target.open("wb", buffering=0) as file:
             _Output(file.fileno()).write(list(pieces))
     else:
-        replace({target: list(pieces)}, {})
+        replace({Path(os.path.realpath(path)): list(pieces)}, {})
 
 
 def replace(files: Mapping[Path, Pieces], copies: Mapping[Path, Path]) -> None:
@@ -70,12 +70,24 @@ def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
     try:
         if replaced:
             temporary.chmod(path.stat().st_mode & 0o7777)
-        _Output(file).write(pieces)
-        if replaced:  # nothing that was is lost, not even if the machine stops
-            os.fsync(file)
+        with _named(path):
+            _Output(file).write(pieces)
+            if replaced:  # nothing that was is lost, not even if the machine stops
+                os.fsync(file)
     finally:
         os.close(file)
     return temporary
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What the kernel refuses to write, on a full disk for one, names no file: it is *path*."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 class _Output:

@@ -48,11 +48,11 @@ def load_skeleton(path: Path | str) -> ModelProto:
         ExternalDataError: it asks for data by an absolute location.
 
     """
-    resolved = Path(path).resolve()
-    location = str(resolved)
-    if resolved.is_dir():
+    location = os.path.realpath(path)
+    if Path(path).is_dir():
         raise InvalidModelError(f"{path}: a folder; name the .onnx file in it")
-    with resolved.open("rb") as file:
+    # Not by its location: links such as /dev/stdin lead nowhere else.
+    with Path(path).open("rb") as file:
         status = os.fstat(file.fileno())
         is_large = stat.S_ISREG(status.st_mode) and status.st_size >= SPLIT_FROM
         if not (is_large and _is_text(location)):

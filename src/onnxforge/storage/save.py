@@ -58,10 +58,10 @@ def save(
         OSError: a file cannot be written.
 
     """
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
+    if Path(path).exists() and not Path(path).is_file():
         write(path, *_inlined(proto, folder))
         return
+    target = Path(os.path.realpath(path))
     if source is not None and external_data is None and _equals(proto, source):
         copies = _copies(proto, folder, target)
         if copies is not None:
@@ -221,7 +221,7 @@ def _is_same(copy: Path, original: Path) -> bool:
 
 def _equals(proto: ModelProto, source: Path | str) -> bool:
     try:
-        return load_skeleton(source) == proto
+        return Path(source).is_file() and load_skeleton(source) == proto
     except (OSError, InvalidModelError):
         return False
 
