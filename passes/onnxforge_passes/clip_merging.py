@@ -32,27 +32,22 @@ class ClipMerging(Pass):
 
     def run(self, graph: Graph) -> int:
         """Merge the chains; return how many nodes went."""
-        nodes = graph.calls(*self.operators)
-        return sum(_eliminate(graph, node) or _merge(graph, node) for node in nodes)
+        return sum(_simplify(graph, node) for node in graph.calls(*self.operators))
 
 
-def _eliminate(graph: Graph, node: Node) -> bool:
-    """Read past a Clip of what lies within its bounds already."""
-    bounds = _bounds(node)
-    if bounds is None or node.inputs[0] is None:
+def _simplify(graph: Graph, node: Node) -> bool:
+    """Read past a Clip of what lies within its bounds already, or merge it with one before."""
+    bounds, x = _bounds(node), node.inputs[0]
+    if bounds is None or x is None:
         return False
-    x = node.inputs[0]
     low, high = range_of(x)
-    return low >= bounds[0] and high <= bounds[1] and graph.replace(node.output, x)
+    if low >= bounds[0] and high <= bounds[1] and graph.replace(node.output, x):
+        return True
+    return x.producer is not None and _merge(graph, node, bounds, x.producer)
 
 
-def _merge(graph: Graph, node: Node) -> bool:
-    second = _bounds(node)
-    between = node.inputs[0] if second is not None else None
-    if second is None or between is None or between.producer is None:
-        return False
-    inner = between.producer
-    first, x = _bounds(inner), inner.input(0)
+def _merge(graph: Graph, node: Node, second: Interval, inner: Node) -> bool:
+    first, x, between = _bounds(inner), inner.input(0), inner.output
     if first is None or x is None or between.is_output or len(between.consumers) > 1:
         return False
     low, high = (_clip(_clip(end, first), second) for end in (-inf, inf))

@@ -175,7 +175,8 @@ class Graph:
 
     def sees(self, value: Value) -> bool:
         """Whether nodes of this graph may read *value*: it is, still, here or in one around it."""
-        return value.graph.encloses(self) and value.graph.values.get(value.name) is value
+        home = value.graph
+        return (home is self or home.encloses(self)) and home.values.get(value.name) is value
 
     def encloses(self, graph: Graph | None) -> bool:
         """Whether *graph* is this one, or inside of it at whatever depth."""
@@ -231,9 +232,11 @@ class Graph:
         home = old.graph
         if old is new or not home.sees(old):
             return False
-        scope = home if home.sees(new) else new.graph
-        if not (scope.sees(old) and scope.sees(new)):
-            return False
+        scope = home
+        if not home.sees(new):
+            scope = new.graph
+            if not (scope.sees(old) and scope.sees(new)):
+                return False
         returned = tuple(graph for graph in old.output_of if scope.encloses(graph))
         if returned and (
             old.producer is None

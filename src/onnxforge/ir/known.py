@@ -52,7 +52,7 @@ class Known(KnownInput):
             return self.value is not None and self.value.constants() is not None
         return self.is_sized
 
-    @property
+    @cached_property
     def is_fixed(self) -> bool:
         """Whether it is complete, and there are no symbols in it."""
         return self.is_complete and all(isinstance(size, int) for size in self.shape or ())

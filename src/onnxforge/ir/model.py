@@ -33,6 +33,7 @@ class Model:
     `proto` is the only copy of it.  Large payloads are not in it: their tensors say where on disk
     the bytes are, as external data; `to_proto` gives a copy that holds them.  Everything else here
     is a view, built when first asked for.  `report` says what `onnxforge.optimize` did to it.
+    `path` is where it came from, if from a file, and `folder` what its external data is relative to.
     `minimums` are the sizes that symbols do not fall below, or the model as it came would fail;
     inference finds them.
 
@@ -48,6 +49,7 @@ class Model:
     def __init__(self, proto: ModelProto, path: str | PathLike[str] | None = None) -> None:
         self.proto = proto
         self.path = Path(path).absolute() if path is not None else None
+        self.folder = self.path.parent if self.path is not None else None
         self.minimums: dict[str, int] = {}
         self.names: set[str] = set()
         self.checker: Callable[[Value, Value], bool] | None = None
@@ -99,11 +101,6 @@ class Model:
     def saved(self) -> int:
         """How many bytes less the model is than when the run at work began; 0 outside of one."""
         return self.nbytes_before - self.nbytes if self.nbytes_before is not None else 0
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder that external data is relative to."""
-        return self.path.parent if self.path is not None else None
 
     # The graphs
 
