@@ -96,7 +96,8 @@ def test_options_are_literals_and_commas_inside_them_do_not_split() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["a(", "a(1)", "a(x=)", "a(x=f())", "a(x=1", "a(**x)", "a(x=1))", "a(x=1)b"]
+    "spec",
+    ["a(", "a(1)", "a(x=)", "a(x=f())", "a(x=1", "a(**x)", "a(x=1))", "a(x=1)b", "a(x=1, x=2)"],
 )
 def test_what_is_no_option_list_is_refused_in_words(spec: str) -> None:
     with pytest.raises(PassOptionError, match="cannot read"):

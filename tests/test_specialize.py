@@ -50,7 +50,8 @@ def test_a_whole_shape_fixes_the_dimensions_it_names():
     ("dims", "input_shapes", "why"),
     [
         ({"width": 3}, {}, "no dimension 'width'"),
-        ({"batch": 0}, {}, "positive"),
+        ({"batch": 0}, {}, "from 1 to"),
+        ({"batch": 2**63}, {}, "from 1 to"),
         ({}, {"z": [1]}, "no input 'z'"),
         ({}, {"x": [1, 5]}, "3 dimensions"),
         ({}, {"x": [1, 5, 9]}, "is 8, not 9"),

@@ -125,9 +125,11 @@ def _parse(spec: str) -> tuple[str, dict[str, Any]]:
         tree = None
     if not isinstance(tree, ast.Call) or tree.args or any(k.arg is None for k in tree.keywords):
         raise PassOptionError(f"cannot read {spec!r}: write NAME or NAME(option=value, ...)")
-    options = {}
+    options: dict[str, Any] = {}
     for keyword in tree.keywords:
         assert keyword.arg is not None
+        if keyword.arg in options:
+            raise PassOptionError(f"cannot read {spec!r}: {keyword.arg} is given twice")
         try:
             options[keyword.arg] = (
                 keyword.value.id

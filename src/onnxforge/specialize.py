@@ -9,6 +9,9 @@ from onnx import GraphProto, TensorShapeProto, ValueInfoProto
 from onnxforge.errors import OnnxForgeError
 from onnxforge.ir import Model
 
+_LARGEST = 2**63 - 1
+_SIZES = f"sizes are from 1 to {_LARGEST}"
+
 
 def fix_shapes(
     model: Model,
@@ -22,7 +25,7 @@ def fix_shapes(
     it is: what follows from the sizes is for the passes to find.
 
     Raises `OnnxForgeError` if there is no such dimension or input, if an input is no tensor, if a
-    size is not positive, or if the model says another one already.
+    size is not positive or too large for ONNX, or if the model says another one already.
     """
     proto = model.commit().graph
     wanted = dict(dims or {})
@@ -34,8 +37,8 @@ def fix_shapes(
         wanted |= _fix_input(inputs[name], shape, wanted)
     symbols = {dim.dim_param for dim in _dimensions(proto) if dim.dim_param}
     for name, size in wanted.items():
-        if size < 1:
-            raise OnnxForgeError(f"dimension {name!r} cannot be {size}: sizes are positive")
+        if not 0 < size <= _LARGEST:
+            raise OnnxForgeError(f"dimension {name!r} cannot be {size}: {_SIZES}")
         if name not in symbols and name in (dims or {}):
             known = ", ".join(sorted(symbols)) or "none"
             raise OnnxForgeError(f"there is no dimension {name!r}; the symbolic ones: {known}")
@@ -69,8 +72,10 @@ def _fix_input(
             known = found.setdefault(dim.dim_param, wanted.get(dim.dim_param, size))
         if known not in (None, size):
             raise OnnxForgeError(f"dimension {axis} of input {info.name!r} is {known}, not {size}")
-        if size < 1:
-            raise OnnxForgeError(f"dimension {axis} of input {info.name!r} cannot be {size}")
+        if not 0 < size <= _LARGEST:
+            raise OnnxForgeError(
+                f"dimension {axis} of input {info.name!r} cannot be {size}: {_SIZES}"
+            )
         if not dim.dim_param:
             dim.dim_value = size
     return found

@@ -209,8 +209,15 @@ def test_feeds_come_from_npy_and_npz_files(tmp_path):
     assert feeds["w"].dtype == object
     with pytest.raises(OnnxForgeError, match="given twice"):
         load_feeds([f"x={tmp_path}/x.npy", f"x={tmp_path}/x.npy"])
-    with pytest.raises(OnnxForgeError, match=r"nothing\.npy"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.npy"):
         load_feeds([f"x={tmp_path}/nothing.npy"])
+    np.savez(tmp_path / "objects.npz", z=np.array([None]))
+    (tmp_path / "short.npz").write_bytes((tmp_path / "rest.npz").read_bytes()[:-30])
+    (tmp_path / "text.npy").write_text("1 2 3")
+    for odd in ("objects.npz", "short.npz", "x=text.npy"):
+        name, equals, file = odd.rpartition("=")
+        with pytest.raises(OnnxForgeError, match=rf"{file}: not a \.npy or \.npz file"):
+            load_feeds([f"{name}{equals}{tmp_path / file}"])
     with pytest.raises(OnnxForgeError, match=r"NAME=FILE\.npy"):
         load_feeds([f"{tmp_path}/x.npy"])
 

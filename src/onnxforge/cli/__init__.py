@@ -1,7 +1,8 @@
 """The command line: `onnxforge optimize`, `batch`, `passes`, `inspect`, `verify` and `bisect`.
 
-Status 0 is success, 1 a check that failed, 2 bad usage or bad input.  Whatever goes wrong is told
-in one line: users of a tool should not have to read the insides of it.
+Status 0 is success, 1 a check that failed, 2 bad usage or bad input, and as in a shell 130 an
+interruption and 141 a reader of our output that has left.  Whatever goes wrong is told in one line:
+users of a tool should not have to read the insides of it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from onnxforge.errors import InterfaceError, NotEquivalentError, OnnxForgeError
 # The common base of typer's usage errors: click's own class, or in newer versions a copy of it.
 _UsageError = typer.BadParameter.__mro__[2]
 _DEBUG = "ONNXFORGE_DEBUG"
+_INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
@@ -41,6 +43,8 @@ class _Commands(TyperGroup):
         try:
             status = super().main(args=given, **{**options, "standalone_mode": False})
             sys.stdout.flush()
+            if status == _INTERRUPTED:  # which newer versions of typer answer themselves
+                raise KeyboardInterrupt
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends here
             if debug:
                 traceback.print_exc()
@@ -54,7 +58,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, SystemExit) and error.__context__ is not None:
         error = error.__context__  # typer exits, with the status of a failed check, on broken pipes
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        status, text = 130, "interrupted"
+        status, text = _INTERRUPTED, "interrupted"
     elif isinstance(error, BrokenPipeError):
         # Whoever read our output has left, as `head` does: there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,7 +14,14 @@ import typer
 from typer.core import TyperGroup
 
 from onnxforge import storage
-from onnxforge.cli.optimize import Inputs, expect_writable, feeds_of, sizes_of
+from onnxforge.cli.optimize import (
+    Inputs,
+    expect_distinct,
+    expect_writable,
+    feeds_of,
+    is_number,
+    sizes_of,
+)
 from onnxforge.cli.text import columns, printable
 from onnxforge.errors import BenchmarkError
 from onnxforge.runtime import Level
@@ -269,9 +276,13 @@ def _measure(
     """Run jobs where they are to run, and show and store what comes of them, as it comes."""
     from onnxforge.bench import report, results
 
+    models = list(dict.fromkeys(model for job in todo for model in job.models))
     for path in (json_file, html_file):
         expect_writable(path)
-    for model in dict.fromkeys(model for job in todo for model in job.models):
+        expect_distinct(path, *models)
+    if json_file is not None:
+        expect_distinct(html_file, json_file)
+    for model in models:
         if not model.is_file():
             raise FileNotFoundError(errno.ENOENT, "no such model", str(model))
     found = results.new(settings)
@@ -329,6 +340,6 @@ def _words(text: str, option: str) -> list[str]:
 
 def _numbers(text: str, option: str, lowest: int = 1) -> list[int]:
     words = _words(text, option)
-    if not all(word.isdecimal() and int(word) >= lowest for word in words):
+    if not all(is_number(word) and int(word) >= lowest for word in words):
         raise typer.BadParameter(f"{option} {text!r}: write numbers with commas between them")
     return [int(word) for word in words]

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from onnxforge import registry
-from onnxforge.cli.optimize import Inputs, feeds_of
+from onnxforge.cli.optimize import Inputs, expect_folder, feeds_of
 from onnxforge.cli.text import one_line
 from onnxforge.ir import Model
 
@@ -47,6 +47,9 @@ def bisect(
     """
     from onnxforge.bisect import bisect as search
 
+    expect_folder(keep)
+    if check is not None and (inputs or reference is not None):
+        raise typer.BadParameter("--check decides alone: leave out --input and --reference")
     original = Model.load(model)
     is_good = _by_command(check) if check is not None else _by_outputs(original, inputs, reference)
     chosen = registry.resolve(passes)

@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import os
+import sys
+from contextlib import nullcontext, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -109,8 +111,12 @@ def optimize(
     Nothing is written, and the status is 1, if the two are not equivalent.
     """
     chosen = registry.resolve(passes) if passes else None
+    if no_verify and verify is Verify.EDITS:
+        raise typer.BadParameter("--verify edits and --no-verify: one of the two")
     for path in (output, report):
         expect_writable(path)
+    expect_distinct(report, model, output)
+    expect_folder(keep_failure)
     before = _size(model)
     try:
         result = api.optimize(
@@ -132,14 +138,15 @@ def optimize(
             _show(error.report, report)
         raise
     assert result.report is not None
-    _save(result, output, external_data)
-    _show(result.report, report)
-    after = _size(output)
-    factor, unit = (1e3, "kB") if max(before, after) < 1e6 else (1e6, "MB")
-    print(
-        f"{one_line(str(output))}: {result.report.nodes_before} -> {result.report.nodes} nodes, "
-        f"{before / factor:.2f} -> {after / factor:.2f} {unit}"
-    )
+    result.save(output, external_data=external_data)
+    # What is written to our own output must not be followed by words.
+    with redirect_stdout(sys.stderr) if _is_stdout(output, report) else nullcontext():
+        _show(result.report, report)
+        after = _size(output)
+        factor, unit = (1e3, "kB") if max(before, after) < 1e6 else (1e6, "MB")
+        sizes = f", {before / factor:.2f} -> {after / factor:.2f} {unit}" if after else ""
+        nodes = f"{result.report.nodes_before} -> {result.report.nodes} nodes"
+        print(f"{one_line(str(output))}: {nodes}{sizes}")
 
 
 def sizes_of(specs: list[str], option: str, count: int | None = None) -> dict[str, list[int]]:
@@ -148,13 +155,18 @@ def sizes_of(specs: list[str], option: str, count: int | None = None) -> dict[st
     for spec in specs:
         name, _, text = spec.rpartition("=")
         sizes = [part.strip() for part in text.split(",")]
-        fits = (
-            name and all(size.isdecimal() for size in sizes) and len(sizes) == (count or len(sizes))
-        )
-        if not fits:
+        fits = all(map(is_number, sizes)) and len(sizes) == (count or len(sizes))
+        if not (name and fits):
             raise typer.BadParameter(f"{option} {spec!r}: write a name, =, and numbers")
+        if name in found:
+            raise typer.BadParameter(f"{option} {spec!r}: {name!r} is given twice")
         found[name] = [int(size) for size in sizes]
     return found
+
+
+def is_number(text: str) -> bool:
+    """Whether *text* is a number, and none that Python itself refuses to read for its length."""
+    return text.isdecimal() and len(text) < 20
 
 
 def feeds_of(inputs: list[str]) -> dict[str, Any] | None:
@@ -179,14 +191,25 @@ def expect_writable(path: Path | None) -> None:
         raise PermissionError(errno.EACCES, "this folder cannot be written to", str(folder))
 
 
-def _save(model: Model, path: Path, external_data: bool | None) -> None:
-    try:
-        model.save(path, external_data=external_data)
-    except OSError as error:
-        # What the kernel refuses to copy, on a full disk for one, names no file.
-        if error.filename is None:
-            error.filename = str(path)
-        raise
+def expect_distinct(path: Path | None, *others: Path) -> None:
+    """Find out now that to write *path* would be to write over one of *others*."""
+    if path is None or (path.exists() and not path.is_file()):
+        return
+    for other in others:
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise typer.BadParameter(f"{path} would be written over {other}: name another file")
+
+
+def expect_folder(path: Path | None) -> None:
+    """Find out now that *path*, which is made if need be, cannot be a folder."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "no folder; name one to write into", str(path))
+
+
+def _is_stdout(*paths: Path | None) -> bool:
+    """Whether one of *paths* is the pipe that we print to, such as /dev/stdout."""
+    pipes = [path for path in paths if path is not None and path.is_fifo()]
+    return any(os.path.samestat(pipe.stat(), os.fstat(sys.stdout.fileno())) for pipe in pipes)
 
 
 def _size(path: Path) -> int:

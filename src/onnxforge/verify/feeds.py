@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from onnx import helper
@@ -73,19 +74,19 @@ def size_choices(values: Sequence[Value]) -> Iterator[dict[str, int]]:
 def load_feeds(specs: Sequence[str]) -> dict[str, Any]:
     """Inputs from files: `name=file.npy` for one, `file.npz` for all those it holds.
 
-    Raises `OnnxForgeError`, naming the file, if it is no such file, or an input is given twice.
+    Raises `OnnxForgeError`, naming the file, if it is no such file, or an input is given twice,
+    `OSError` if it cannot be read.
     """
     feeds: dict[str, Any] = {}
     for spec in specs:
         name, separator, file = spec.rpartition("=")
-        path = Path(file)
         try:
-            loaded = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise OnnxForgeError(f"{path}: not a .npy or .npz file: {error}") from error
+            loaded = np.load(file, allow_pickle=False)
+            found = {name: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+            raise OnnxForgeError(f"{file}: not a .npy or .npz file of numbers") from error
         if isinstance(loaded, np.ndarray) != bool(separator):
             raise OnnxForgeError(f"{spec}: give an input as NAME=FILE.npy, or all as FILE.npz")
-        found = {name: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         for each, array in found.items():
             if each in feeds:
                 raise OnnxForgeError(f"{spec}: input {each!r} is given twice")
