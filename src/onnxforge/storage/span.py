@@ -194,9 +194,9 @@ def _inside(tensor: TensorProto, location: str, folder: Path | str | None) -> st
     if ".." in location.replace("\\", "/").split("/"):
         raise _unreadable(tensor, location, "it leads out of the model's folder")
     # A file right in the folder is inside, unless it is a link; Paths take longer to tell.
-    root = os.path.realpath(folder)
-    path = os.path.join(root, location)  # noqa: PTH118
+    path = os.path.join(os.path.abspath(folder), location)  # noqa: PTH100, PTH118
     if os.path.basename(location) != location or os.path.islink(path):  # noqa: PTH114, PTH119
+        root = os.path.realpath(folder)
         path = os.path.realpath(path)
         if not Path(path).is_relative_to(root):
             why = "it is a link out of the model's folder; put the data itself beside the model"
