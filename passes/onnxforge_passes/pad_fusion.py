@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxforge import Const, Decline, Match, Node, RewritePass, Value
+from onnxforge.shapes import at_least
 
 from .clip_merging import range_of
 
@@ -72,6 +73,8 @@ class PadFusion(RewritePass):
         kernel = node.attribute("kernel_shape")
         if any(pad >= size for pad, size in zip(both, kernel * 2, strict=True)):
             raise Decline("a window would lie in the padding alone")
+        if node.op_type == "MaxPool" and not _hits(node, x):
+            raise Decline("a window may skip what is not padding")
         if node.op_type == "AveragePool":
             if any(own) and not node.attribute("count_include_pad"):
                 raise Decline("the pool counts what the Pad adds, but not what it adds itself")
@@ -106,6 +109,15 @@ def _spatial(pad: Node, x: Value, pads: Const | None, axes: Const | None) -> lis
     if min(sizes) < 0:
         raise Decline("the Pad takes away")
     return sizes[2:rank] + sizes[rank + 2 :]
+
+
+def _hits(pool: Node, x: Value) -> bool:
+    """Whether no window is known to step over all of *x*."""
+    steps = pool.attribute("dilations") or []
+    if all(step == 1 for step in steps):
+        return True
+    sizes = (x.shape or ())[2:]
+    return len(sizes) == len(steps) and all(map(at_least, sizes, steps))
 
 
 def _fill(pad: Node, fill: Const | None) -> Any:

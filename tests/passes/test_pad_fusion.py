@@ -253,3 +253,19 @@ def test_zeros_are_no_maximum_where_nothing_is_less(dtype: str) -> None:
         """,
     )
     check(PadFusion(), before=MAX.format(dtype=dtype, maker="LeakyRelu"), declined="pad with this")
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_window_that_steps_over_all_but_padding_has_a_maximum_too(size: int) -> None:
+    before = f"""
+    g (float[1,1,{size}] x) => (float[1,1,?] y) <int64[6] p = {{0,0,1,0,0,1}}> {{
+        r = Relu(x)
+        q = Pad(r, p)
+        y = MaxPool <kernel_shape=[2], dilations=[3]> (q)
+    }}
+    """
+    if size < 3:
+        check(PadFusion(), before=before, declined="may skip")
+    else:
+        after = "r = Relu(x)\ny = MaxPool<dilations=[3], kernel_shape=[2], pads=[1,1]>(r)"
+        check(PadFusion(), before=before, after=after)
