@@ -75,3 +75,21 @@ def test_in_a_body() -> None:
             q = Neg(x)
         """,
     )
+
+
+@pytest.mark.parametrize(("others", "left"), [("Mul(c, d)", "x, c, d"), ("Neg(c)", "x, *")])
+def test_constants_are_one_unless_all_are_read_elsewhere(others: str, left: str) -> None:
+    check(
+        VariadicMerging(),
+        before=f"""
+        g (float[N,99] x) => (float[N,99] y, float[99] z) <float[99] c, float[99] d> {{
+            p = Max(x, c)
+            y = Max(p, d)
+            z = {others}
+        }}
+        """,
+        after=f"""
+        y = Max({", ".join("*" if name in "cd" else name for name in left.split(", "))})
+        z = {others.replace("c", "*").replace("d", "*")}
+        """,
+    )
