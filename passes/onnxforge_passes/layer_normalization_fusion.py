@@ -14,13 +14,10 @@ from .normalization import (
     reduced_axes,
     sizes,
     square,
+    unit_scale,
 )
 
 _DTYPES: dict[int, Any] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
-
-# LayerNormalization must have a scale: where there is none to come, ones are only worth it while
-# they weigh less than the nodes that go.
-_MOST_ONES = 4096
 
 
 class LayerNormalizationFusion(Standardization):
@@ -88,16 +85,4 @@ class LayerNormalizationFusion(Standardization):
             if not scale.shape == bias.shape == shape:
                 raise Decline("scale and bias have not the normalized shape")
             return op.LayerNormalization(x, scale, bias, **options)
-        if np.prod(shape) > _MOST_ONES and not _is_scaled(match.outputs[0], shape):
-            raise Decline("a scale of ones would weigh more than the nodes that go")
-        return op.LayerNormalization(x, np.ones(shape, dtype), **options)
-
-
-def _is_scaled(value: Value, shape: tuple[int, ...]) -> bool:
-    """Whether the value is only read to be scaled by a constant of that shape."""
-    readers = list(value.consumers)
-    return len(readers) == 1 and any(
-        v is not None and v.is_constant and v.shape == shape
-        for v in readers[0].inputs
-        if readers[0].op_type == "Mul"
-    )
+        return op.LayerNormalization(x, unit_scale(match, shape, dtype), **options)

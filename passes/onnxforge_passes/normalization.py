@@ -12,6 +12,9 @@ from .fusion import Fusion
 
 Axes = tuple[int, ...]
 
+# As many as a wide model has channels, all of whose layers share them.
+_MOST_ONES = 8192
+
 
 class Standardization(Fusion):
     """Finds (x - mean) / sqrt(variance + eps), as both torch exporters, TF and Paddle write it."""
@@ -94,6 +97,26 @@ def number(eps: Const, x: Value) -> float:
     if not 0 <= epsilon < np.inf:
         raise Decline("epsilon is negative, infinite or no number")
     return epsilon
+
+
+def unit_scale(match: Match, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The scale of ones of a normalization that has none, for elements of that shape.
+
+    Raises `Decline` if they are many and nothing that scales the result takes their place.
+    """
+    if np.prod(shape) > _MOST_ONES and not _is_scaled(match.outputs[0], shape):
+        raise Decline("a scale of ones would weigh more than the nodes that go")
+    return np.ones(shape, dtype)
+
+
+def _is_scaled(value: Value, shape: tuple[int, ...]) -> bool:
+    """Whether the value is only read to be scaled by a constant of that shape."""
+    readers = list(value.consumers)
+    return len(readers) == 1 and any(
+        v is not None and v.is_constant and v.shape == shape
+        for v in readers[0].inputs
+        if readers[0].op_type == "Mul"
+    )
 
 
 def sizes(x: Value, axes: Axes) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from onnx import TensorProto
 from onnxforge import Const, Decline, Match, Value
 
 from .fusion import Fusion
-from .normalization import number, reciprocal_root, reduced_axes, sizes, square
+from .normalization import number, reciprocal_root, reduced_axes, sizes, square, unit_scale
 
 _DTYPES: dict[int, Any] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
@@ -42,6 +42,6 @@ class RmsNormalizationFusion(Fusion):
         rank = x.rank or 0
         if axes != tuple(range(axes[0], rank)):
             raise Decline("the axes are not the last ones")
-        ones = np.ones(sizes(x, axes), dtype)
+        ones = unit_scale(match, sizes(x, axes), dtype)
         axis = axes[0] - rank
         return op.RMSNormalization(x, ones, axis=axis, epsilon=number(eps, x), like=match.root)

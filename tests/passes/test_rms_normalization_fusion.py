@@ -43,7 +43,18 @@ def test_every_spelling_is_one_operator(square: str, quotient: str) -> None:
         (spelt("double"), 23, "only float32 and float16"),
         (spelt(shape="N,S,D"), 23, "not a known number"),
         (spelt(shape="N,4,5", axis="1"), 23, "not the last"),
+        (spelt(shape="N,9999"), 23, "would weigh more"),
     ],
 )
 def test_declines(before: str, opset: int, reason: str) -> None:
     check(RmsNormalizationFusion(), before=before, opset=opset, declined=reason)
+
+
+def test_many_elements_are_normalized_where_a_scale_follows():
+    before = spelt(shape="N,9999").replace("y = Div(x, s)", "n = Div(x, s) y = Mul(n, k)")
+    check(
+        RmsNormalizationFusion(),
+        before=before.replace("<float eps", "<float[9999] k, float eps"),
+        after="n = RMSNormalization<axis=-1, epsilon=1>(x, *)\ny = Mul(n, *)",
+        opset=23,
+    )
