@@ -36,7 +36,7 @@ def reproduce(folder: Path) -> str:
 
 
 EDITS = [
-    ("g (float[N,4] x) => (float[N,4] y) { a = Relu(x) y = Neg(a) }", "a", "x"),
+    ("g (float[N,4] file) => (float[N,4] y) { a = Relu(file) y = Neg(a) }", "a", "file"),
     ("g (bfloat16[N] x) => (bfloat16[N] y) { a = Abs(x) b = Neg(x) y = Neg(a) }", "a", "b"),
     ("g (string[N] x) => (string[N] y) { a = StringConcat(x, x) y = Identity(a) }", "a", "x"),
     (
@@ -61,6 +61,7 @@ def test_reproducers_fail_on_their_own_until_the_two_agree(tmp_path):
         assert test.name == "test_reproducer.py"
         assert f"replacing '{edit[1]}'" in test.read_text()
         assert "onnxforge" not in test.read_text()
+        assert "it needs onnx" in test.read_text()
     assert f"{len(EDITS)} failed in" in (output := reproduce(tmp_path)), output
     for folder in tmp_path.iterdir():
         (folder / "after.onnx").write_bytes((folder / "before.onnx").read_bytes())
