@@ -287,3 +287,11 @@ def test_a_difference_of_large_constants_may_move_as_far_as_rounding_those_moves
     assert "rounding its constants moves the original's 'y' as far" in comparison.runtime
     wrong = model(text.format("one, off, shift"), **weights)
     assert not baseline.compare(wrong, before).is_equivalent
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [("N,3,H,W", (1, 3, 64, 96)), ("N,H,W,3", (1, 64, 96, 3))]
+)
+def test_images_are_large_enough_to_be_scaled_down_wherever_their_channels_are(shape, expected):
+    subject = model(f"g (float[{shape}] x) => (float[{shape}] y) {{ y = Relu(x) }}")
+    assert feeds_for(subject, {"N": 1})["x"].shape == expected

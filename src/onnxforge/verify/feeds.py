@@ -141,15 +141,15 @@ def _total(sizes: dict[str, int]) -> dict[str, int]:
 
 
 def _spatial(values: Sequence[Value]) -> list[str]:
-    """The symbols that stand for the height and width of images, channels first."""
-    images = [
-        v for v in values if v.shape is not None and len(v.shape) == 4 and v.shape[1] in (1, 3)
-    ]
+    """The symbols that stand for the height and width of images, channels first or last."""
     found: list[str] = []
-    for value in images:
-        for axis in (2, 3):
-            assert value.shape is not None
-            size = value.shape[axis]
+    for value in values:
+        shape = value.shape
+        if shape is None or len(shape) != 4:
+            continue
+        axes = (2, 3) if shape[1] in (1, 3) else (1, 2) if shape[3] in (1, 3) else ()
+        for axis in axes:
+            size = shape[axis]
             if not is_named(size):
                 found.append(_UNKNOWN.format(name=value.name, axis=axis))
             elif isinstance(size, Dim):
