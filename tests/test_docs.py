@@ -35,8 +35,18 @@ def test_the_examples_on_a_page_run(page: Path, tmp_path: Path) -> None:
         script.write_text("\n".join(python))
         done = run([sys.executable, script.name], tmp_path)
         assert done.returncode == 0, done.stderr
+        assert "NeverFired" not in done.stderr, done.stderr
     for line in re.findall(
         r"^\$ (onnxforge .*)$", "\n".join(blocks(page, "console")), re.MULTILINE
     ):
         done = run(["bash", "-c", line], tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
+    demo = ["examples/digits.onnx", "-o", str(tmp_path / "digits.opt.onnx")]
+    printed = run(["onnxforge", "optimize", *demo], ROOT).stdout.replace(str(tmp_path), "build")
+    shown = blocks(ROOT / "README.md", "text")[0]
+    # Times differ from run to run, and errors from one processor to another.
+    told, meant = (re.sub(r"\d+\.\d ms|\d\.\de-\d\d", "*", text) for text in (printed, shown))
+    assert told.split() == meant.split()
