@@ -7,7 +7,7 @@ names for sizes it does not know ("unk__0"); they say nothing and come back as u
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,6 +29,7 @@ from onnx import (
 
 from onnxforge.shapes.custom import shape_function
 from onnxforge.shapes.types import EXPRESSION
+from onnxforge.shapes.withheld import Constants, constants_of, is_withheld_from, withhold
 
 Types: TypeAlias = dict[str, TypeProto]
 GraphPath: TypeAlias = tuple[tuple[int, str, int], ...]
@@ -49,10 +50,6 @@ HEAVY = frozenset({
 """Attributes that may hold weights, or claims about types."""
 BODIES = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 """Attributes that hold graphs."""
-# The opsets whose operators ONNX infers wrongly: one, and all from the other on.
-_SLICE, _ATTENTION = 10, 23
-# Of which nothing is known, as no value has this name.
-_WITHHELD = "what ONNX is not told"
 
 
 @dataclass(frozen=True)
@@ -117,10 +114,11 @@ def infer_node(
         return {}
     if not schema.min_output <= len(node.output) <= schema.max_output:
         return {}
-    if not domain and node.op_type in ("Attention", "Slice"):
+    if not domain and is_withheld_from(node.op_type):
         given, node = node, NodeProto()
         node.CopyFrom(given)
-        _withhold([node], version)
+        withhold(node, version, data)
+        schema = defs.get_schema(node.op_type, version, domain)
     present = {name: inputs.get(name) or TypeProto() for name in node.input if name}
     if _has_subgraph(node):
         present = {**inputs, **present}
@@ -158,7 +156,7 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
         copy.attribute_proto.extend(function.attribute_proto)
         copy.opset_import.extend(function.opset_import)
         _copy_nodes(function.node, copy.node, folder, 0)
-        _withhold(copy.node, _version(function.opset_import))
+        _withhold(copy.node, _version(function.opset_import), {})
     graph = skeleton.graph
     graph.name = proto.graph.name or "graph"
     for value in proto.graph.input:
@@ -183,7 +181,8 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
                 type.shape.dim.add(dim_value=size)
     graph.output.extend(ValueInfoProto(name=value.name) for value in proto.graph.output)
     _copy_nodes(proto.graph.node, graph.node, folder, 0)
-    _withhold(graph.node, _version(proto.opset_import))
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    _withhold(graph.node, _version(proto.opset_import), tensors)
     imported = {opset.domain for opset in skeleton.opset_import}
     for node in graph.node:
         if node.domain not in imported and node.domain != "ai.onnx":
@@ -193,24 +192,19 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
     return skeleton
 
 
-def _withhold(nodes: Iterable[NodeProto], version: int) -> None:
-    """Take from nodes, and those in their bodies, what ONNX draws wrong conclusions from.
-
-    A Slice of opset 10 leaves a size with a name as it is, whatever it cuts off, and an Attention
-    takes sizes with names for zeros.
-    """
-    if version != _SLICE and version < _ATTENTION:
-        return
-    stack = list(nodes)
+def _withhold(nodes: Sequence[NodeProto], version: int, constants: Constants) -> None:
+    """Take from nodes, and those in their bodies, what ONNX draws wrong conclusions from."""
+    stack = [(nodes, constants)]
     while stack:
-        node = stack.pop()
-        if node.domain in ("", "ai.onnx"):
-            if node.op_type == "Slice" and version == _SLICE and len(node.input) > 1:
-                node.input[1] = _WITHHELD
-            if node.op_type == "Attention" and len(node.input) > 2:
-                node.input[2] = _WITHHELD
-                del node.output[3:]
-        stack += [inner for *_, body in _subgraphs(node) for inner in body.node]
+        nodes, constants = stack.pop()
+        known: Constants | None = None
+        for node in nodes:
+            if is_withheld_from(node.op_type) and node.domain in ("", "ai.onnx"):
+                if known is None:
+                    known = {**constants, **constants_of(nodes)}
+                withhold(node, version, known)
+            for *_, body in _subgraphs(node):
+                stack.append((body.node, {tensor.name: tensor for tensor in body.initializer}))
 
 
 def _version(opset_imports: Iterable[OperatorSetIdProto]) -> int:

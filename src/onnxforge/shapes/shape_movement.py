@@ -318,7 +318,8 @@ def _range(call: Call) -> list[Shape]:
 
 @rules("NonZero")
 def _non_zero(call: Call) -> list[Shape]:
-    return [(max(1, len(call.shape())), None)]
+    # A tensor of rank 0 has none, or one: ONNX Runtime does not do as ONNX says.
+    return [(len(call.shape()) or None, None)]
 
 
 @rules("OneHot")

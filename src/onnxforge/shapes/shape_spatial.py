@@ -2,7 +2,8 @@
 
 The arithmetic floors, as ONNX's formulas do; runtimes truncate, which differs where a window does
 not fit.  Convolutions then fail.  For poolings, which do not, such a size stays unknown unless it
-is sure that the window fits, images without pixels being left out of account.
+is sure that the window fits, images without pixels being left out of account.  So does one on which
+ONNX and ONNX Runtime, or versions of them, disagree.
 """
 
 from __future__ import annotations
@@ -31,9 +32,6 @@ def _pool(call: Call) -> list[Shape]:
     shape, kernel = call.shape(), call.integers("kernel_shape")
     if kernel is None or len(kernel) != len(shape) - 2:
         raise Unknown
-    if call.integer("ceil_mode", 0):
-        # Whether the last window may start in the padding differs between versions.
-        return [(*shape[:2], *[None] * len(kernel))]
     return [(*shape[:2], *_windows(call, shape[2:], tuple(kernel)))] * 2
 
 
@@ -49,24 +47,36 @@ def _windows(call: Call, sizes: Shape, kernel: Shape) -> Shape:
     strides = call.integers("strides") or [1] * rank
     dilations = call.integers("dilations") or [1] * rank
     pads = call.integers("pads") or [0] * 2 * rank
-    auto = call.text("auto_pad", "NOTSET")
+    auto, is_pool = call.text("auto_pad", "NOTSET"), call.op_type.endswith("Pool")
     counts: list[DimLike] = []
     for i, (size, width) in enumerate(zip(sizes, kernel, strict=True)):
         if size is None:
             counts.append(None)
         elif auto.startswith("SAME"):
-            counts.append(ceil_div(size, strides[i]))
+            is_sure = not is_pool or dilations[i] == 1  # ONNX Runtime pads for the kernel undilated
+            counts.append(ceil_div(size, strides[i]) if is_sure else None)
         elif width is None:
             counts.append(None)
         else:
-            margin: Known = (pads[i] + pads[i + rank] if auto == "NOTSET" else 0) - 1
-            margin = margin - (width - 1) * dilations[i]
-            may_not_fit = call.op_type.endswith("Pool") and strides[i] > 1
+            before, after = (pads[i], pads[i + rank]) if auto == "NOTSET" else (0, 0)
+            margin = before + after - 1 - (width - 1) * dilations[i]
+            may_not_fit = is_pool and strides[i] > 1
             if may_not_fit and not at_least(margin + max(lower_bound(size) or 1, 1), 0):
                 counts.append(None)
+            elif call.integer("ceil_mode", 0):
+                counts.append(_rounded_up(size + before, margin - before, strides[i]))
             else:
                 counts.append((size + margin) // strides[i] + 1)
     return tuple(counts)
+
+
+def _rounded_up(size: Known, margin: Known, stride: int) -> DimLike:
+    """How many windows there are with a part of one, *size* being that with the padding ahead.
+
+    Versions differ on one that would start in the padding behind.
+    """
+    last = ceil_div(size + margin, stride)
+    return last + 1 if at_least(size - 1 - last * stride, 0) else None
 
 
 def _transposed(call: Call, sizes: Shape, kernel: Shape) -> Shape:
@@ -91,12 +101,12 @@ def _transposed(call: Call, sizes: Shape, kernel: Shape) -> Shape:
 @rules("Resize")
 def _resize(call: Call) -> list[Shape]:
     shape = list(call.shape())
-    if call.opset < 11 or call.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+    if call.opset < 11 or not call.has(3):
         raise Unknown
-    if not call.has(3):
-        raise Unknown
-    sizes = call.value(3).elements
     axes = call.integers("axes") or list(range(len(shape)))
+    sizes = call.value(3).elements
+    if call.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        sizes = (None,) * len(axes)
     for axis, size in zip(axes, sizes, strict=True):
         shape[axis_of(axis, len(shape))] = size
     return [tuple(shape)]
