@@ -23,7 +23,8 @@ class SplitDeferral(Pass):
 
     def run(self, graph: Graph) -> int:
         """Defer the Splits; return how many times."""
-        work = deque(node for node in graph.calls("Split") if not node.domain)
+        splits = (node for node in graph.calls("Split") if not node.domain)
+        work = deque(node for node in splits if not node.has_references)
         changes = 0
         while work:
             split = work.popleft()

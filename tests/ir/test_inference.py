@@ -243,3 +243,31 @@ def test_a_new_if_has_of_the_shapes_of_its_branches_what_they_have_in_common() -
     rows, columns = other.output.shape
     assert not is_named(rows)
     assert columns == 3
+
+
+def test_an_attribute_that_the_caller_of_a_function_sets_is_not_taken_for_zero() -> None:
+    subject = opened("""
+    <ir_version: 8, opset_import: ["" : 17, "f" : 1]>
+    g (float[2,3] x) => (float[2,6] y, int64[2,3] z, float[3,2] w) {
+        y, z, w = f.f <axis = 1, to = 7, perm = [1, 0]> (x)
+    }
+    <domain: "f", opset_import: ["" : 17]>
+    f <axis, to, perm> (x) => (y, z, w) {
+        y = Concat <axis: int = @axis> (x, x)
+        z = Cast <to: int = @to> (x)
+        w = Transpose <perm: ints = @perm> (x)
+    }
+    """)
+    values = subject.functions[0].values
+    assert [values[name].shape for name in "ywz"] == [None, None, None]
+    assert [values[name].dtype for name in "ywz"] == [TensorProto.FLOAT, TensorProto.FLOAT, None]
+
+
+def test_an_input_of_fixed_size_takes_no_inference_to_be_known() -> None:
+    subject = opened("g (float[2,3] x, float[N,3] z) => (float[2,3] y) { y = Relu(x) }")
+    x = subject.graph.values["x"]
+    assert (x.shape, x.dtype, x.contents) == ((2, 3), TensorProto.FLOAT, None)
+    assert x.known is None
+    assert subject.graph.values["z"].shape == (dim("N"), 3)
+    assert x.known is not None
+    assert x.shape == (2, 3)

@@ -163,3 +163,20 @@ def test_in_a_branch() -> None:
             w = Reshape(n, *)
         """,
     )
+
+
+def test_an_axis_that_the_caller_of_a_function_sets() -> None:
+    check(
+        SplitDeferral(),
+        before="""
+        <ir_version: 8, opset_import: ["" : 17, "f" : 1]>
+        g (float[4,4] x) => (float[8] y, float[8] z) { y, z = f.halves <axis = 0> (x) }
+        <domain: "f", opset_import: ["" : 17]>
+        halves <axis> (x) => (y, z) {
+            s = Constant <value_ints = [8]> ()
+            a, b = Split <axis: int = @axis> (x)
+            y = Reshape(a, s)
+            z = Reshape(b, s)
+        }
+        """,
+    )

@@ -14,10 +14,11 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from onnx import TensorProto, TypeProto, helper
+from onnx import GraphProto, TensorProto, TypeProto, helper
 
 from onnxforge import shapes
 from onnxforge.errors import OnnxForgeError
+from onnxforge.ir import operators
 from onnxforge.ir.calls import Calls
 from onnxforge.ir.demands import minimums
 from onnxforge.ir.known import MAX_LENGTH, NOTHING, Known
@@ -63,6 +64,8 @@ class Inference:
                 if value.is_constant and value.tensor is not None:
                     value.known = self._source(value)
                     return value.known
+                if value.is_input and (known := self._declared(value)) is not None:
+                    return known
                 self._begin()
             if value.known is None:
                 self._infer(value)
@@ -256,6 +259,19 @@ class Inference:
             return self._named(value, self._passed(value) if known is None else known)
         return Known(tuple(tensor.dims), tensor.data_type or None, _contents(value))
 
+    def _declared(self, value: Value) -> Known | None:
+        """What is declared of an input of the model, where that takes no inference.
+
+        It does where there are symbols: what is known of these grows with what is inferred.
+        """
+        graph = value.graph
+        if graph is self._model.graph and isinstance(graph.proto, GraphProto):
+            info = next(info for info in graph.proto.input if info.name == value.name)
+            sizes = info.type.tensor_type.shape.dim
+            if info.type.tensor_type.HasField("shape") and all(d.dim_value > 0 for d in sizes):
+                return self._of(info.type)
+        return None
+
     def _types_of(self, node: Node) -> list[Known] | None:
         """What ONNX inferred of a node's outputs with the whole model; None if it was not there."""
         types = self._types or {}
@@ -292,6 +308,8 @@ class Inference:
     def _infer_node(self, node: Node) -> list[Known]:
         if node.graph is None:
             return [NOTHING] * len(node.outputs)
+        if node.has_references:
+            return _whatever_attributes(node)
         types: dict[str, TypeProto] = {}
         data: dict[str, TensorProto] = {}
         for value in node.inputs:
@@ -365,6 +383,24 @@ def _by_rule(node: Node, call: _Call, found: list[Shape | None]) -> list[Known] 
     if any(shape is None or not all(map(is_named, shape)) for shape in found):
         return None
     return [Known(shape, dtype) for shape, dtype in zip(found, dtypes, strict=True)]
+
+
+def _whatever_attributes(node: Node) -> list[Known]:
+    """What holds of the outputs however attributes are set, which ONNX takes for 0 or empty.
+
+    That is the element type, of outputs that have it from an input.
+    """
+    outputs = len(node.outputs)
+    schema = operators.schema(node.op_type, node.domain, node.version)
+    if schema is None:
+        return [NOTHING] * outputs
+    dtypes = {
+        formal.type_str: value.known.dtype
+        for formal, value in zip(schema.inputs, node.inputs, strict=False)
+        if value is not None and value.known is not None and value.known.given is None
+    }
+    found = [Known(None, dtypes.get(formal.type_str)) for formal in schema.outputs]
+    return [*found, *[NOTHING] * outputs][:outputs]
 
 
 def _signature(node: Node) -> Hashable:
