@@ -159,29 +159,34 @@ class _Region:
             if perm == tuple(range(len(perm))):
                 continue
             readers = [node for node in value.consumers if node in self.nodes]
-            others = [n for n in value.consumers if n not in self.nodes and not self._cancels(n)]
             maker = value.producer if value.producer in self.nodes else None
             given = value.producer is not None and _is_by(value.producer, perm)
             after, before = ("after", value), ("before", value)
             if maker is not None or given:  # it is there before the Transpose, and costs one after
                 for reader in readers:
                     network.connect(reader, after)
-                if others or value.is_output:
+                if self._is_read_elsewhere(value):
                     network.connect(SOURCE, after)
                 network.connect(after, maker or SINK, 1)
             if not given:  # it is there after the Transpose, and costs one before
                 for reader in readers:
                     network.connect(before, reader)
                 undone = _undone(value, perm)
-                if undone is not None:
+                # One that goes if all who read it move is none that is there anyway.
+                if undone is not None and (
+                    undone not in self.layout or self._is_read_elsewhere(undone)
+                ):
                     network.connect(before, SINK)
                 network.connect(maker or SOURCE, before, 1)
         side = network.sink_side()
         return _ordered({node: None for node in self.nodes if node in side})
 
-    def _cancels(self, node: Node) -> bool:
-        """Whether a reader is a Transpose, which can be told to read something else."""
-        return node.graph is self.graph and is_transpose(node)
+    def _is_read_elsewhere(self, value: Value) -> bool:
+        """Whether something else reads a value than what may move, and Transposes of it."""
+        return value.is_output or any(
+            node not in self.nodes and not (node.graph is self.graph and is_transpose(node))
+            for node in value.consumers
+        )
 
 
 def _is_by(node: Node, perm: Perm) -> bool:

@@ -232,3 +232,17 @@ def test_symbolic_sizes_in_a_body() -> None:
             q = Exp(x)
         """,
     )
+
+
+def test_a_tensor_and_its_own_transpose_are_not_swapped_for_ever() -> None:
+    check(
+        TransposeCancellation(),
+        before="""
+        g (float[2,4,4] x) => (float[4,2,4] y) {
+            a = Relu(x)
+            b = Transpose <perm=[0,2,1]> (a)
+            c = Mul(b, a)
+            y = Transpose <perm=[1,0,2]> (c)
+        }
+        """,
+    )
