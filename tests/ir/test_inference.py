@@ -269,5 +269,5 @@ def test_an_input_of_fixed_size_takes_no_inference_to_be_known() -> None:
     assert (x.shape, x.dtype, x.contents) == ((2, 3), TensorProto.FLOAT, None)
     assert x.known is None
     assert subject.graph.values["z"].shape == (dim("N"), 3)
-    assert x.known is not None
     assert x.shape == (2, 3)
+    assert x.known is not None
