@@ -7,7 +7,7 @@ names for sizes it does not know ("unk__0"); they say nothing and come back as u
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import (
     AttributeProto,
+    FunctionProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -29,7 +30,7 @@ from onnx import (
 
 from onnxforge.shapes.custom import shape_function
 from onnxforge.shapes.types import EXPRESSION
-from onnxforge.shapes.withheld import Constants, constants_of, is_withheld_from, withhold
+from onnxforge.shapes.withheld import constants_of, misleads, withhold
 
 Types: TypeAlias = dict[str, TypeProto]
 GraphPath: TypeAlias = tuple[tuple[int, str, int], ...]
@@ -114,7 +115,7 @@ def infer_node(
         return {}
     if not schema.min_output <= len(node.output) <= schema.max_output:
         return {}
-    if not domain and is_withheld_from(node.op_type):
+    if misleads(node):
         given, node = node, NodeProto()
         node.CopyFrom(given)
         withhold(node, version, data)
@@ -155,8 +156,7 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
         copy.attribute.extend(function.attribute)
         copy.attribute_proto.extend(function.attribute_proto)
         copy.opset_import.extend(function.opset_import)
-        _copy_nodes(function.node, copy.node, folder, 0)
-        _withhold(copy.node, _version(function.opset_import), {})
+        _copy_nodes(function.node, copy, folder, _version(function.opset_import), 0)
     graph = skeleton.graph
     graph.name = proto.graph.name or "graph"
     for value in proto.graph.input:
@@ -180,9 +180,7 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
             for size in sparse.dims:
                 type.shape.dim.add(dim_value=size)
     graph.output.extend(ValueInfoProto(name=value.name) for value in proto.graph.output)
-    _copy_nodes(proto.graph.node, graph.node, folder, 0)
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    _withhold(graph.node, _version(proto.opset_import), tensors)
+    _copy_nodes(proto.graph.node, graph, folder, _version(proto.opset_import), 0)
     imported = {opset.domain for opset in skeleton.opset_import}
     for node in graph.node:
         if node.domain not in imported and node.domain != "ai.onnx":
@@ -190,21 +188,6 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
             imported.add(node.domain)
             skeleton.opset_import.add(domain=node.domain, version=1)
     return skeleton
-
-
-def _withhold(nodes: Sequence[NodeProto], version: int, constants: Constants) -> None:
-    """Take from nodes, and those in their bodies, what ONNX draws wrong conclusions from."""
-    stack = [(nodes, constants)]
-    while stack:
-        nodes, constants = stack.pop()
-        known: Constants | None = None
-        for node in nodes:
-            if is_withheld_from(node.op_type) and node.domain in ("", "ai.onnx"):
-                if known is None:
-                    known = {**constants, **constants_of(nodes)}
-                withhold(node, version, known)
-            for *_, body in _subgraphs(node):
-                stack.append((body.node, {tensor.name: tensor for tensor in body.initializer}))
 
 
 def _version(opset_imports: Iterable[OperatorSetIdProto]) -> int:
@@ -222,7 +205,10 @@ def _leave_out_owners(graph: GraphProto) -> None:
         graph.node.extend(kept.node)
 
 
-def _copy_nodes(nodes: Any, copies: Any, folder: Path | None, depth: int) -> None:
+def _copy_nodes(
+    nodes: Any, holder: GraphProto | FunctionProto, folder: Path | None, version: int, depth: int
+) -> None:
+    copies = holder.node
     for node in nodes:
         if HEAVY.isdisjoint([attribute.type for attribute in node.attribute]):
             copies.append(node)
@@ -232,11 +218,18 @@ def _copy_nodes(nodes: Any, copies: Any, folder: Path | None, depth: int) -> Non
         copy.input.extend(node.input)
         copy.output.extend(node.output)
         for attribute in node.attribute:
-            _copy_attribute(attribute, copy, folder, depth)
+            _copy_attribute(attribute, copy, folder, version, depth)
+    misled = [node for node in copies if misleads(node)]
+    if misled:
+        known: dict[str, TensorProto | AttributeProto] = constants_of(copies)
+        if isinstance(holder, GraphProto):
+            known |= {tensor.name: tensor for tensor in holder.initializer}
+        for node in misled:
+            withhold(node, version, known)
 
 
 def _copy_attribute(
-    attribute: AttributeProto, node: NodeProto, folder: Path | None, depth: int
+    attribute: AttributeProto, node: NodeProto, folder: Path | None, version: int, depth: int
 ) -> None:
     kind = attribute.type
     if kind not in HEAVY or attribute.ref_attr_name:
@@ -253,9 +246,9 @@ def _copy_attribute(
     elif kind in (AttributeProto.GRAPH, AttributeProto.GRAPHS) and depth < MAX_NESTING:
         copy = node.attribute.add(name=attribute.name, type=kind)
         if kind == AttributeProto.GRAPH:
-            _copy_body(attribute.g, copy.g, folder, depth + 1)
+            _copy_body(attribute.g, copy.g, folder, version, depth + 1)
         for graph in attribute.graphs:
-            _copy_body(graph, copy.graphs.add(), folder, depth + 1)
+            _copy_body(graph, copy.graphs.add(), folder, version, depth + 1)
     elif kind == AttributeProto.SPARSE_TENSOR:
         copy = node.attribute.add(name=attribute.name, type=kind)
         copy.sparse_tensor.dims.extend(attribute.sparse_tensor.dims)
@@ -267,7 +260,9 @@ def _copy_attribute(
         _cleaned(copy.tp, ())
 
 
-def _copy_body(graph: GraphProto, copy: GraphProto, folder: Path | None, depth: int) -> None:
+def _copy_body(
+    graph: GraphProto, copy: GraphProto, folder: Path | None, version: int, depth: int
+) -> None:
     """A nested graph, whose inputs and outputs get their types from the node around it."""
     copy.name = graph.name or "body"
     copy.input.extend(ValueInfoProto(name=value.name) for value in graph.input)
@@ -279,7 +274,7 @@ def _copy_body(graph: GraphProto, copy: GraphProto, folder: Path | None, depth: 
             small = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
             small.data_location = TensorProto.EXTERNAL
         copy.initializer.append(small)
-    _copy_nodes(graph.node, copy.node, folder, depth)
+    _copy_nodes(graph.node, copy, folder, version, depth)
 
 
 def _declare(graph: GraphProto, name: str, dtype: int, dims: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,17 +17,17 @@ WITHHELD = "what ONNX is not told"
 """An input of which nothing is known, as no value has this name."""
 
 
+def misleads(node: NodeProto) -> bool:
+    """Whether ONNX's inference goes wrong about some nodes of the operator."""
+    return node.op_type in _CHANGES and node.domain in ("", "ai.onnx")
+
+
 def withhold(node: NodeProto, version: int, constants: Constants) -> None:
     """Take from a node of ONNX's that opset *version* what its inference goes wrong about."""
     _CHANGES[node.op_type](node, version, constants)
 
 
-def is_withheld_from(op_type: str) -> bool:
-    """Whether there are nodes of this operator that ONNX's inference goes wrong about."""
-    return op_type in _CHANGES
-
-
-def constants_of(nodes: Sequence[NodeProto]) -> dict[str, TensorProto | AttributeProto]:
+def constants_of(nodes: Iterable[NodeProto]) -> dict[str, TensorProto | AttributeProto]:
     """What is known of the outputs of Constants among *nodes*."""
     return {
         node.output[0]: attribute.t if attribute.type == AttributeProto.TENSOR else attribute
