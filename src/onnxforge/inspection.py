@@ -33,7 +33,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class ExternalFile:
-    """A data file beside the model: how much of it is used, and its size, None if missing."""
+    """A data file beside the model: the bytes read of it, and its size, None if it cannot be read."""
 
     location: str
     used: int
@@ -97,8 +97,8 @@ def inspect(model: Model) -> Inspection:
     tensors = list(storage.tensors(proto))
     sizes, problems = _sizes(tensors)
     initialized = {tensor.name for tensor in proto.graph.initializer}
-    files = _external_files(model, tensors)
-    problems += [f"external data {f.location!r} is missing" for f in files if f.size is None]
+    files, unreadable = _external_files(model, tensors)
+    problems += unreadable
     folding = Folding()
     try:
         folding = fold(model.graph)
@@ -198,22 +198,26 @@ def _operators(proto: ModelProto) -> Iterator[str]:
                     waiting.append(attribute.g)
 
 
-def _external_files(model: Model, tensors: list[TensorProto]) -> list[ExternalFile]:
+def _external_files(
+    model: Model, tensors: list[TensorProto]
+) -> tuple[list[ExternalFile], list[str]]:
+    """The data files, and of each what is wrong with the first tensor that cannot be read."""
     used: Counter[str] = Counter()
+    sizes: dict[str, int] = {}
+    problems: dict[str, str] = {}
     for tensor in filter(storage.is_external, tensors):
-        used[location_of(tensor)] += storage.nbytes(tensor)
-    files = []
-    for location, nbytes in sorted(used.items()):
-        path = model.folder / location if model.folder is not None else None
-        files.append(ExternalFile(location, nbytes, _size_of(path)))
-    return files
-
-
-def _size_of(path: Path | None) -> int | None:
-    try:
-        return path.stat().st_size if path is not None and path.is_file() else None
-    except OSError:  # a name longer than names can be, say
-        return None
+        location = location_of(tensor)
+        used[location] += 0
+        try:
+            span = storage.Span.of(tensor, model.folder)
+        except InvalidModelError as error:
+            problems.setdefault(location, str(error))
+        else:
+            assert span is not None
+            used[location] += span.length
+            sizes[location] = Path(span.path).stat().st_size
+    files = [ExternalFile(each, used[each], sizes.get(each)) for each in sorted(used)]
+    return files, list(problems.values())
 
 
 # What the graph says

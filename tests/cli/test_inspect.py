@@ -146,8 +146,13 @@ def test_data_files_are_listed_and_missed(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "w.bin").unlink()
     done = cli("inspect", path)
     assert done.exit_code == 0
-    assert "w.bin  2.0 kB of a missing file" in done.stdout
-    assert "external data 'w.bin' is missing" in done.stdout
+    assert "w.bin  cannot be read" in done.stdout
+    assert "data of tensor 'w' in 'w.bin': there is no such file" in done.stdout
+    (tmp_path / "w.bin").write_bytes(b"short")
+    assert "'w.bin': bytes 0 to 2048 are wanted, and it ends at 5" in cli("inspect", path).stdout
+    proto.graph.initializer[0].external_data[0].value = "../w.bin"
+    path.write_bytes(proto.SerializeToString())
+    assert "'../w.bin': it leads out of the model's folder" in cli("inspect", path).stdout
 
 
 def test_a_model_of_many_gigabytes_is_not_read(cli: Cli, tmp_path: Path) -> None:

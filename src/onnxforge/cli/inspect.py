@@ -143,8 +143,9 @@ def _text(found: Inspection) -> Iterator[str]:
         [
             (
                 file.location,
-                f"{size(file.used)} of "
-                + ("a missing file" if file.size is None else size(file.size)),
+                "cannot be read"
+                if file.size is None
+                else f"{size(file.used)} of {size(file.size)}",
             )
             for file in found.external_files
         ],
