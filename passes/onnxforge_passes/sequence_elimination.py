@@ -105,9 +105,11 @@ def _split(node: Node, op: Builder) -> list[Value] | None:
 
 def _is_apart(reader: Node) -> bool:
     """Whether a node asks for elements of a sequence, and which is known."""
+    if reader.op_type not in _READERS or reader.domain or reader.has_references:
+        return False
     if reader.op_type == "SequenceAt":
         return _number(reader.input(1)) is not None
-    return reader.op_type in _READERS and not reader.domain
+    return not reader.attribute("new_axis")
 
 
 def _lengths(data: Value, axis: int, split: Value | None) -> list[int] | None:
@@ -127,7 +129,8 @@ def _read(node: Node, elements: list[Value], op: Builder) -> bool:
     """Let what *node* reads of a sequence stand in place of what it returns."""
     new: Value | None = None
     if node.op_type == "SequenceLength":
-        new = op.constant(np.int64(len(elements)))
+        length = op.constant(np.int64(len(elements)))
+        new = op.Identity(length) if node.output.is_output else length
     elif node.op_type == "SequenceAt":
         position = _number(node.input(1))
         if position is not None and -len(elements) <= position < len(elements):

@@ -228,3 +228,36 @@ def test_sequences_in_a_body() -> None:
             q = Neg(x)
         """,
     )
+
+
+def test_a_length_that_is_returned_leaves_no_sequence_beside_a_split() -> None:
+    check(
+        SequenceElimination(),
+        before=f"""
+        g (float[2,3] x) => (float[1,3] y, int64 n) {NUMBERS} {{
+            s = SplitToSequence<axis = 0>(x)
+            a = SequenceAt(s, zero)
+            y = Neg(a)
+            n = SequenceLength(s)
+        }}
+        """,
+        after="""
+        a, t1 = Split<axis=0>(x, *)
+        y = Neg(a)
+        n = Identity(*)
+        """,
+    )
+
+
+def test_pieces_that_are_also_stacked_are_not_split_twice() -> None:
+    check(
+        SequenceElimination(),
+        before=f"""
+        g (float[2,3] x) => (float[1,3] y, float[2,1,3] z) {NUMBERS} {{
+            s = SplitToSequence<axis = 0>(x)
+            a = SequenceAt(s, zero)
+            y = Neg(a)
+            z = ConcatFromSequence<axis = 0, new_axis = 1>(s)
+        }}
+        """,
+    )
