@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -254,6 +255,14 @@ def test_a_pass_that_changes_the_interface_is_found_out() -> None:
     proto.metadata_props.add(key="author", value="me")
     with pytest.raises(InterfaceError, match="author"):
         onnxforge.optimize(proto, [Renaming()])
+
+
+def test_a_report_travels_between_processes() -> None:
+    with pytest.raises(NotEquivalentError) as caught:
+        onnxforge.optimize(model(TEXT), [Swap()])
+    assert caught.value.report is not None
+    copied = pickle.loads(pickle.dumps(caught.value))
+    assert copied.report.to_dict() == caught.value.report.to_dict()
 
 
 def test_without_verification_the_report_says_so() -> None:

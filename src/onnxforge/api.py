@@ -27,7 +27,7 @@ def optimize(
     model: interop.Source,
     passes: str | Pass | Iterable[str | Pass] | None = None,
     *,
-    target: str = "onnx",
+    target: str | PathLike[str] = "onnx",
     verify: Literal["model", "edits", False] = "model",
     in_place: bool = False,
     freeze: bool = False,
@@ -49,8 +49,8 @@ def optimize(
         passes: Names with options, as in `"standard, constant-folding(max_bytes=0)"`, passes, or a
             sequence of both.  They run in order, again and again until nothing changes.  Without,
             those of the target: `"standard"` for most.
-        target: Where the model is to run, one of `targets.names()`: no operator is introduced that
-            it has no kernel for.  The default stands for whatever implements the standard; with
+        target: Where the model is to run, one of `targets.names()` or a `.json` file: no operator is
+            introduced that it has no kernel for.  The default stands for whatever implements the standard; with
             *passes* of your own it is not enforced.
         verify: `"model"` compares the original and the result as a whole; `"edits"` also compares
             each edit as it is made, and leaves out those found wrong; False compares nothing.
@@ -61,7 +61,7 @@ def optimize(
         input_shapes: Whole shapes to fix, by the names of inputs: a change of interface.
         opset: The version of ONNX's operators to raise the whole model to, before the passes run: a
             later one has operators that they can fuse to.
-        feeds: The inputs to compare on, by name; without, some are made up.
+        feeds: The inputs to compare on, by name, as arrays; without, some are made up.
         max_rounds: How often to run the passes at most.
         provenance: Write into the metadata of each node a pass makes or changes which pass that was.
         keep_failure: A folder for what is found wrong: the pieces around a refused edit, or the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from onnxforge.errors import OnnxForgeError, PassError
@@ -135,7 +136,7 @@ class PassManager:
         if model.edits != edits:
             nodes = _count(model)
         step = Step(each.name, number, changes, nodes, seconds, dict(model.declined))
-        return step if self.checker is None else step._replace(tally=self.checker.take())
+        return step if self.checker is None else replace(step, tally=self.checker.take())
 
 
 def _count(model: Model) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,8 @@ class Tally:
         return self.checked + self.sampled + self.unchecked.total() + len(self.refused)
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Step:
     """What one run of one pass did; `seconds` include checking its edits."""
 
     name: str
@@ -39,8 +39,8 @@ class Step(NamedTuple):
     changes: int
     nodes: int
     seconds: float = 0.0
-    declined: Mapping[str, int] = MappingProxyType({})
-    tally: Tally = Tally()
+    declined: Mapping[str, int] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def write(folder: Path, data: object, name: str = "abacus") -> str:
 
 
 def test_a_file_is_a_target(tmp_path: Path) -> None:
-    abacus = targets.load(write(tmp_path, ABACUS))
+    abacus = targets.load(Path(write(tmp_path, ABACUS)))
     assert (abacus.name, abacus.title, abacus.passes) == ("abacus", "An abacus", ("standard",))
     assert abacus.runs("Carry", "com.example")
     split = targets.partitions(Model(model(SUM)).graph, abacus)

@@ -222,6 +222,22 @@ def test_feeds_come_from_npy_and_npz_files(tmp_path):
         load_feeds([f"{tmp_path}/x.npy"])
 
 
+class Tensor:
+    """As of torch: no array, but one can be had."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones((2, 4), dtype)
+
+
+def test_feeds_are_arrays_of_the_shapes_declared():
+    subject = model(RELU)
+    for given in (np.ones((2, 4)), [[1, 2, 3, 4]], Tensor()):
+        assert not Baseline(subject, {"x": given}).unchecked
+    for given in (np.ones(4), np.ones((2, 5)), None):
+        with pytest.raises(OnnxForgeError, match="'x'"):
+            Baseline(subject, {"x": given})
+
+
 def test_floats_computed_in_low_precision_are_allowed_what_that_is():
     text = (
         "g (float[N,64] x) => (float[N,64] y) "

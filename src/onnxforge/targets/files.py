@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +31,12 @@ def names() -> list[str]:
     return sorted({*_ours(), *_registered()})
 
 
-def load(name: str) -> Target:
+def load(name: str | PathLike[str]) -> Target:
     """The target called *name* or, if that ends in `.json`, the one of this file.
 
     Raises `TargetError` if there is none, or its file is none of a target.
     """
+    name = os.fspath(name)
     return read(Path(name)) if name.endswith(".json") else _load(name)
 
 

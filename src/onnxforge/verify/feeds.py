@@ -95,9 +95,10 @@ def load_feeds(specs: Sequence[str]) -> dict[str, Any]:
 
 
 def fitted(model: Model, feeds: Mapping[str, Any]) -> dict[str, Any]:
-    """*feeds* in the element types *model* declares, which files seldom have.
+    """*feeds* as arrays of the element types *model* declares, which files seldom have.
 
-    Raises `OnnxForgeError` if an input is missing, unknown, or would lose more than precision.
+    Raises `OnnxForgeError` if an input is missing, unknown, of another shape, or would lose more
+    than precision.
     """
     declared = {value.name: value for value in model.graph.inputs}
     for name in feeds:
@@ -110,19 +111,34 @@ def fitted(model: Model, feeds: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _converted(value: Value, feed: Any) -> Any:
-    if value.dtype is None or not isinstance(feed, np.ndarray):
+    if value.dtype is None:
         return feed
+    feed = np.asarray(feed)
+    if value.shape is not None and not _fits(feed.shape, value.shape):
+        wanted = ", ".join(str(size) if is_named(size) else "?" for size in value.shape)
+        raise OnnxForgeError(
+            f"input {value.name!r} is {list(feed.shape)}; the model wants [{wanted}]"
+        )
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.dtype))
     if feed.dtype == dtype or dtype == object:
-        return feed
+        return feed.astype(dtype, copy=False)
     if feed.dtype.kind == "V" and feed.dtype.itemsize == dtype.itemsize:
         return feed.view(dtype)  # .npy files do not know the types of ml_dtypes
+    if feed.dtype == object:
+        raise OnnxForgeError(f"input {value.name!r} is no array of {dtype}")
     converted = feed.astype(dtype)
     if feed.dtype.kind in "iub" and not np.array_equal(converted.astype(feed.dtype), feed):
         raise OnnxForgeError(f"input {value.name!r}: {feed.dtype} does not fit into {dtype}")
     if feed.dtype.kind == "f" and dtype.kind in "iub":
         raise OnnxForgeError(f"input {value.name!r} is {feed.dtype}; the model wants {dtype}")
     return converted
+
+
+def _fits(shape: Sequence[int], declared: Sequence[int | Dim | None]) -> bool:
+    pairs = zip(shape, declared, strict=False)
+    return len(shape) == len(declared) and all(
+        size == known for size, known in pairs if isinstance(known, int)
+    )
 
 
 def is_batch(symbol: str) -> bool:
