@@ -15,6 +15,7 @@ _ACTIVATIONS = frozenset(
     {"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
     | {"ThresholdedRelu"}
 )
+_PRODUCTS = ("Gemm", "MatMul")
 # What is on the way from the queries to the Softmax of an attention, in so many steps.
 _SCORES = frozenset({"Add", "Div", "MatMul", "Mul", "Reshape", "Transpose", "Where"})
 _MAX_STEPS = 8
@@ -31,11 +32,11 @@ class ParallelMatmulMerging(Pass):
     each with an activation.
     """
 
-    operators = ("Gemm", "MatMul")
+    operators = _PRODUCTS
 
     def run(self, graph: Graph) -> int:
         """Merge them; return how many products there are for it."""
-        nodes = list(graph.calls("Gemm", "MatMul"))
+        nodes = list(graph.calls(*_PRODUCTS))
         readers = Counter(node.input(0) for node in nodes)
         groups: dict[tuple[Any, ...], list[Node]] = {}
         for node in nodes:
@@ -89,9 +90,16 @@ def _product(node: Node) -> _Product | None:
         (add,) = readers
         if add.op_type == "Add" and not add.domain and add.version >= 7:
             B = next((value for value in add.inputs if value is not node.output), None)
-            if B is not None and _is_own(B, add, 1) and B.shape == W.numpy().shape[1:]:
+            if B is not None and _is_bias(B, add, x, W):
                 return _Product(node, x, W, B, add)
     return _Product(node, x, W, None)
+
+
+def _is_bias(B: Value, add: Node, x: Value, W: Value) -> bool:
+    """Whether a constant is one number for each column, and broadcasts the product to no more."""
+    rank = B.rank or 0
+    shape = (1,) * (rank - 1) + W.numpy().shape[1:]
+    return _is_own(B, add, rank) and B.shape == shape and (rank == 1 or rank <= (x.rank or 0))
 
 
 def _is_own(constant: Value, node: Node, rank: int) -> bool:
@@ -123,6 +131,9 @@ def _merge(graph: Graph, nodes: list[Node]) -> bool:
     if x.rank == 2 and any(_is_activated(each) for each in group):
         graph.decline("ONNX Runtime merges activations into products of matrices")
         return False
+    if x.rank == 2 and any(_is_added(each) for each in group):
+        graph.decline("ONNX Runtime merges additions into products of matrices")
+        return False
     if _is_attention(group):
         graph.decline("ONNX Runtime makes an Attention of it")
         return False
@@ -152,11 +163,26 @@ def _merge(graph: Graph, nodes: list[Node]) -> bool:
 
 
 def _bias(product: _Product, columns: int, weights: Array) -> Array:
-    return np.zeros(columns, weights.dtype) if product.B is None else product.B.numpy()
+    if product.B is None:
+        return np.zeros(columns, weights.dtype)
+    return product.B.numpy().reshape(-1)
 
 
 def _is_activated(product: _Product) -> bool:
     return any(node.op_type in _ACTIVATIONS for node in product.output.consumers)
+
+
+def _is_added(product: _Product) -> bool:
+    """Whether something is added that is no bias here, and would be one of a Gemm of the product.
+
+    What is a product itself is as good a Gemm.
+    """
+    readers = list(product.output.consumers)
+    if product.B is not None or len(readers) != 1 or readers[0].op_type != "Add":
+        return False
+    added = next((value for value in readers[0].inputs if value is not product.output), None)
+    maker = added.producer if added is not None else None
+    return bool(added and added.rank) and (maker is None or maker.op_type not in _PRODUCTS)
 
 
 def _is_attention(group: list[_Product]) -> bool:

@@ -266,3 +266,51 @@ def test_products_of_what_is_a_product_itself() -> None:
         a, b, c = Split<axis=2>(t2, *)
         """,
     )
+
+
+ROWS = """
+g (float[N,8] x, float[N,4] u) => (float[N,4] p, float[N,4] q, float[N,4] r)
+<float[8,4] A, float[8,4] B, float[8,4] C, float[1,4] a, float[1,4] b, float[1,4] c> {{
+    i = MatMul(x, A) p = Add(i, a)
+    j = MatMul(x, B) q = Add(j, b)
+    k = MatMul(x, C) r = Add(k, {added})
+}}
+"""
+
+
+def test_a_bias_may_be_a_row() -> None:
+    check(
+        ParallelMatmulMerging(),
+        before=ROWS.format(added="c"),
+        after="""
+        t1 = MatMul(x, *)
+        t2 = Add(t1, *)
+        p, q, r = Split<axis=1>(t2, *)
+        """,
+    )
+
+
+def test_rows_of_products_that_would_take_what_is_added_stay() -> None:
+    check(ParallelMatmulMerging(), before=ROWS.format(added="u"), declined="merges additions")
+
+
+def test_what_is_added_may_be_taken_by_a_product_of_its_own() -> None:
+    check(
+        ParallelMatmulMerging(),
+        before="""
+        g (float[N,8] x, float[N,8] h) => (float[N,4] p, float[N,4] q, float[N,4] r)
+        <float[8,4] A, float[8,4] B, float[8,4] C, float[8,4] D> {
+            p = MatMul(x, A)
+            q = MatMul(x, B)
+            i = MatMul(x, C)
+            j = MatMul(h, D)
+            r = Add(i, j)
+        }
+        """,
+        after="""
+        t1 = MatMul(x, *)
+        p, q, i = Split<axis=1>(t1, *)
+        j = MatMul(h, *)
+        r = Add(i, j)
+        """,
+    )
