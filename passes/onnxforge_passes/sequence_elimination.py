@@ -83,8 +83,9 @@ def _split(node: Node, op: Builder) -> list[Value] | None:
     if data is None or data.rank is None or sequence.is_output:
         return None
     readers = sequence.consumers
+    squeezes = split is None and not node.attribute("keepdims")
     if not readers or not all(
-        reader.graph is node.graph and _is_apart(reader) for reader in readers
+        reader.graph is node.graph and _is_apart(reader, squeezes=squeezes) for reader in readers
     ):
         return None
     axis = node.attribute("axis") % data.rank
@@ -96,20 +97,25 @@ def _split(node: Node, op: Builder) -> list[Value] | None:
     else:
         pieces = op.Split(data, np.array(lengths, np.int64), axis=axis, outputs=len(lengths))
     found = list(pieces) if len(lengths) > 1 else [pieces]
-    if split is not None or node.attribute("keepdims"):
+    if not squeezes:
         return found
     if node.version < 13:
         return [op.Squeeze(piece, axes=[axis]) for piece in found]
     return [op.Squeeze(piece, np.array([axis])) for piece in found]
 
 
-def _is_apart(reader: Node) -> bool:
-    """Whether a node asks for elements of a sequence, and which is known."""
+def _is_apart(reader: Node, *, squeezes: bool) -> bool:
+    """Whether a node asks for elements of a sequence, and which is known.
+
+    If each is to be squeezed, whoever asks for all of them asks for too many nodes.
+    """
     if reader.op_type not in _READERS or reader.domain or reader.has_references:
         return False
     if reader.op_type == "SequenceAt":
         return _number(reader.input(1)) is not None
-    return not reader.attribute("new_axis")
+    if reader.op_type == "ConcatFromSequence":
+        return not squeezes and not reader.attribute("new_axis")
+    return True
 
 
 def _lengths(data: Value, axis: int, split: Value | None) -> list[int] | None:

@@ -261,3 +261,16 @@ def test_pieces_that_are_also_stacked_are_not_split_twice() -> None:
         }}
         """,
     )
+
+
+def test_pieces_that_would_be_squeezed_and_concatenated_stay() -> None:
+    check(
+        SequenceElimination(),
+        before="""
+        g (float[2,3] x) => (float[6] y) {
+            s = SplitToSequence<axis = 0, keepdims = 0>(x)
+            a = ConcatFromSequence<axis = 0>(s)
+            y = Neg(a)
+        }
+        """,
+    )
