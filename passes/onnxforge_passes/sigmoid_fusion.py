@@ -8,12 +8,21 @@ from onnxforge import Decline, Match, Value
 
 from .fusion import Fusion
 
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "Mul"})
+_MOVES = frozenset(
+    {"Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+
 
 class SigmoidFusion(Fusion):
     """Call one Sigmoid where the graph spells out 1 / (1 + exp(-x)), or (1 + tanh(x / 2)) / 2.
 
     They agree where the exponential overflows, too: it is 0 there.  What is divided by
     1 + exp(-x) is multiplied by a Sigmoid.
+
+    ONNX Runtime's Sigmoid is right to within 1e-7, which is nothing to a factor; but it is 0 below
+    -18, where 1 / (1 + exp(-x)) is small, and its logarithm finite.  So that is left alone unless
+    it is a factor, or taken from something.
     """
 
     def pattern(self, op: Any, x: Value) -> Any:
@@ -45,9 +54,29 @@ class SigmoidFusion(Fusion):
             raise Decline("before opset 7 operators broadcast by other rules")
         if x.dtype not in (TensorProto.FLOAT, TensorProto.DOUBLE):
             raise Decline("ONNX Runtime has Sigmoid for float32 and float64 alone")
+        is_exact = not any(node.op_type == "Tanh" for node in match.nodes)
+        if is_exact and (y is None or y.is_constant) and not _is_factor(match.outputs[0]):
+            raise Decline("ONNX Runtime's Sigmoid is 0 where this is small, and no mere factor")
         gate = op.Sigmoid(x)
         if y is None:
             return gate
         if y.producer in match.nodes:
             raise Decline("what is divided is part of the divisor")
         return op.Mul(y, gate, like=match.root)
+
+
+def _is_factor(value: Value) -> bool:
+    """Whether all that is done with a value is to multiply by it, or take it from something."""
+    pending = [value]
+    for each in pending:
+        if each.is_output:
+            return False
+        for node in each.consumers:
+            if node.op_type in _MOVES and not node.domain:
+                pending.append(node.output)
+            elif node.op_type == "Sub" and not node.domain:
+                if node.inputs[0] is each:
+                    return False
+            elif node.op_type not in _PRODUCTS or node.domain:
+                return False
+    return True

@@ -23,6 +23,7 @@ ERF = "s = Div(x, root) e = Erf(s) g = Add(e, one)"
 TANH = "p = Pow(x, three) q = Mul(p, k) r = Add(x, q) s = Mul(r, c) e = Tanh(s) g = Add(e, one)"
 FAST = """w = Mul(x, x) p = Mul(w, k) q = Add(one, p) r = Mul(x, c) s = Mul(r, q) e = Tanh(s)
           g = Add(e, one)"""
+GATE = "n = Neg(x) e = Exp(n) a = Add(one, e) s = Div(one, a)"
 RELU6 = "a = Add(x, three) b = Clip(a, zero, six)"
 
 
@@ -110,10 +111,36 @@ def test_mish(softplus: str) -> None:
     check(MishFusion(), before=before, after="y = Mish(x)", opset=18)
 
 
-@pytest.mark.parametrize("end", ["y = Div(one, a)", "y = Reciprocal(a)"])
+@pytest.mark.parametrize("end", ["s = Div(one, a)", "s = Reciprocal(a)"])
 def test_sigmoid(end: str) -> None:
-    before = spelt(f"n = Neg(x) e = Exp(n) a = Add(one, e) {end}")
-    check(SigmoidFusion(), before=before, after="y = Sigmoid(x)")
+    before = spelt(f"n = Neg(x) e = Exp(n) a = Add(one, e) {end} y = Mul(s, x)")
+    check(SigmoidFusion(), before=before, after="s = Sigmoid(x)\ny = Mul(s, x)")
+
+
+def test_sigmoid_as_a_gate_and_its_opposite() -> None:
+    rest = "f = Flatten(s) o = Sub(one, f) p = Mul(o, x) q = Mul(f, x) y = Add(p, q)"
+    after = "s = Sigmoid(x)\nf = Flatten(s)\no = Sub(*, f)\np = Mul(o, x)\nq = Mul(f, x)\n"
+    check(SigmoidFusion(), before=spelt(f"{GATE} {rest}"), after=f"{after}y = Add(p, q)")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "y = Identity(s)",
+        "y = Log(s)",
+        "y = Div(x, s)",
+        "y = Sub(s, x)",
+        "f = Flatten(s) y = Log(f)",
+        "m = Mul(s, x) t = Add(s, x) y = Add(m, t)",
+    ],
+)
+def test_a_sigmoid_that_is_more_than_a_factor_is_not_let_fall_to_zero(rest: str) -> None:
+    check(SigmoidFusion(), before=spelt(f"{GATE} {rest}"), declined="is 0 where this is small")
+
+
+def test_so_is_a_multiple_of_one() -> None:
+    before = spelt("n = Neg(x) e = Exp(n) a = Add(one, e) s = Div(three, a) y = Log(s)")
+    check(SigmoidFusion(), before=before, declined="is 0 where this is small")
 
 
 @pytest.mark.parametrize("scale", ["Mul(x, half)", "Div(x, two)"])
