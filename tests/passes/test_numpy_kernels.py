@@ -359,6 +359,7 @@ def test_halves_are_rounded_as_the_specification_says() -> None:
 def test_strings_are_moved_but_not_compared() -> None:
     words = np.array(["a", "b"], object)
     agree("Gather", words, ints(1), must_run=True)
+    agree("Gather", words, np.array(1), must_run=True)
     agree("Concat", words, words, axis=0, must_run=True)
     model = model_of("Equal", [words, words], 1, 19, {})
     assert numpy_kernels.compute(next(iter(model.graph)), [words, words]) is None
@@ -375,12 +376,29 @@ def test_strings_are_moved_but_not_compared() -> None:
         ("Unsqueeze", [ints(1), ints(0, 0)]),
         ("Slice", [ints(1, 2), ints(-9), ints(-10), ints(0), ints(-1)]),
         ("Range", [np.array(0), np.array(1), np.array(0)]),
+        ("Gather", [np.zeros((2, 0), np.int64), ints(5)]),
+        ("GatherElements", [np.array("a", object), np.array(0)]),
+        ("Tile", [ints(), ints(-1)]),
+        ("ReduceSum", [np.zeros((0, 2), np.int64), ints(0)]),
+        ("ReduceProd", [ints(2**61 - 1)]),
     ],
 )
 def test_what_has_no_answer_gets_none(op_type: str, inputs: list[Array]) -> None:
     model = model_of(op_type, list(inputs), 1, 17, {})
     with pytest.raises(Undefined):
         numpy_kernels.compute(next(iter(model.graph)), inputs)
+
+
+@pytest.mark.parametrize(("size", "parts", "opset"), [(3, 2, 17), (4, 3, 18), (0, 2, 18)])
+def test_a_split_into_parts_that_no_runtime_makes_has_no_answer(
+    size: int, parts: int, opset: int
+) -> None:
+    attributes = {"num_outputs": parts} if opset >= 18 else {}
+    model = model_of("Split", [np.arange(size)], parts, opset, attributes)
+    with pytest.raises(Undefined):
+        numpy_kernels.compute(next(iter(model.graph)), [np.arange(size)])
+    with pytest.raises(EvaluationError):
+        evaluate(model.to_proto(), fallback=False)
 
 
 def test_large_results_are_left_to_a_runtime() -> None:

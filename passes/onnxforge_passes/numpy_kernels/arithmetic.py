@@ -170,12 +170,14 @@ def _reduce(call: Call) -> Sequence[Any]:
     data, axes = _integers([call[0]])[0], call.numbers(1, "axes")
     if not axes and call.attribute("noop_with_empty_axes"):
         return [data]
+    if not data.size:
+        raise Undefined("ONNX Runtime leaves axes without elements where it reduces them")
     over, keepdims = tuple(axes) if axes else None, bool(call.attribute("keepdims"))
     ufunc = _reductions[call.node.op_type]
     if ufunc in (np.add, np.multiply):
         bound = ufunc.reduce(np.maximum(np.abs(data.astype(np.float64)), 1), None)
-        if bound > np.iinfo(data.dtype).max / 2:
-            raise Undefined("a reduction may overflow")
+        if bound > min(np.iinfo(data.dtype).max / 2, 2**53):
+            raise Undefined("a reduction may overflow, or be rounded")
     return [ufunc.reduce(data, over, data.dtype, keepdims=keepdims)]
 
 

@@ -72,16 +72,20 @@ def _concat(call: Call) -> Sequence[Any]:
 
 @kernel("Gather")
 def _gather(call: Call) -> Sequence[Any]:
-    axis = call.attribute("axis")
-    shape = list(call[0].shape)
-    shape[axis] = call[1].size
-    room(shape, beside=call[0].size)
-    return [np.take(call[0], call[1], axis)]
+    data, indices, axis = call[0], call[1], call.attribute("axis")
+    shape = list(data.shape)
+    if not ((indices >= -shape[axis]) & (indices < shape[axis])).all():
+        raise Undefined("an index is out of range")  # NumPy does not mind where there is no data
+    shape[axis] = indices.size
+    room(shape, beside=data.size)
+    return [np.asarray(np.take(data, indices, axis), data.dtype)]
 
 
 @kernel("GatherElements")
 def _gather_elements(call: Call) -> Sequence[Any]:
     data, indices, axis = call[0], call[1], call.attribute("axis")
+    if not data.ndim:
+        raise Undefined("the data has no axis")
     if any(size > data.shape[i] for i, size in enumerate(indices.shape) if i != axis % data.ndim):
         raise Undefined("the indices are wider than the data")
     within = tuple(slice(None) if i == axis % data.ndim else slice(n)
@@ -116,9 +120,11 @@ def _split(call: Call) -> Sequence[Any]:
     data, axis = call[0], call.attribute("axis")
     sizes = call.numbers(1, "split")
     if sizes is None:
-        count = len(call.node.outputs)
-        chunk = -(-data.shape[axis] // count)
-        sizes = [chunk] * (count - 1) + [data.shape[axis] - chunk * (count - 1)]
+        length, count = data.shape[axis], len(call.node.outputs)
+        chunk = -(-length // count)
+        if length % count if call.node.version < 18 else chunk * (count - 1) >= length:
+            raise Undefined("the whole cannot be split into so many parts")
+        sizes = [chunk] * (count - 1) + [length - chunk * (count - 1)]
     if sum(sizes) != data.shape[axis] or min(sizes) < 0 or len(sizes) != len(call.node.outputs):
         raise Undefined("the parts do not make up the whole")
     return np.split(data, list(accumulate(sizes))[:-1], axis)
@@ -135,6 +141,8 @@ def _tile(call: Call) -> Sequence[Any]:
     if call.node.version < 6:
         raise Unsupported
     repeats = call[1].tolist()
+    if min(repeats, default=0) < 0:
+        raise Undefined("a tensor cannot be repeated less than never")
     room([size * count for size, count in zip(call[0].shape, repeats, strict=True)])
     return [np.tile(call[0], repeats)]
 
