@@ -89,6 +89,9 @@ def _split(node: Node, op: Builder) -> list[Value] | None:
     ):
         return None
     axis = node.attribute("axis") % data.rank
+    if split is not None and split.rank != 1 and not node.attribute("keepdims"):
+        # Without the axis in ONNX Runtime, and with it as ONNX has it.
+        return None
     lengths = _lengths(data, axis, split)
     if lengths is None or not 0 < len(lengths) <= _MAX_LENGTH:
         return None

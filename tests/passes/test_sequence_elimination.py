@@ -274,3 +274,16 @@ def test_pieces_that_would_be_squeezed_and_concatenated_stay() -> None:
         }
         """,
     )
+
+
+def test_pieces_of_a_length_whose_axis_is_dropped_by_some_runtimes_stay() -> None:
+    check(
+        SequenceElimination(),
+        before=f"""
+        g (float[3,2] x) => (float y) {NUMBERS} {{
+            s = SplitToSequence<axis = 1, keepdims = 0>(x, one)
+            a = SequenceAt(s, zero)
+            y = ReduceSum<keepdims = 0>(a)
+        }}
+        """,
+    )

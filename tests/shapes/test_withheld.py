@@ -63,3 +63,16 @@ def test_no_size_is_claimed_that_a_run_refutes(opset, shape, constants, call):
 def test_what_all_agree_on_is_known(shape, call, sizes):
     t = Model(model(18, shape, "", call)).graph.values["t"]
     assert t.shape == (1, 3, sizes)
+
+
+@pytest.mark.parametrize(("split", "shape"), [("n", None), ("l", (3, 1))])
+def test_nothing_is_claimed_of_pieces_whose_axis_runtimes_do_not_agree_on(split, shape):
+    proto = parser.parse_model(f"""
+    <ir_version: 8, opset_import: ["": 17]>
+    g (float[3,2] x) => (y) <int64 n = {{1}}, int64[2] l = {{1, 1}}> {{
+        s = SplitToSequence <axis = 1, keepdims = 0> (x, {split})
+        t = SequenceAt(s, n)
+        y = Neg(t)
+    }}
+    """)
+    assert Model(proto).graph.values["t"].shape == shape

@@ -92,6 +92,16 @@ def _slice(node: NodeProto, version: int, constants: Constants) -> None:
         node.input[1] = WITHHELD
 
 
+def _split_to_sequence(node: NodeProto, _: int, constants: Constants) -> None:
+    # Of pieces of one length ONNX always keeps the axis, ONNX Runtime if it is told to.
+    if len(node.input) < 2 or not node.input[1] or _attributes(node).get("keepdims", 1):
+        return
+    split = constants.get(node.input[1])
+    lengths = split.ints if isinstance(split, AttributeProto) else split.dims if split else ()
+    if not lengths:
+        node.input[0] = WITHHELD
+
+
 def _squeeze(node: NodeProto, version: int, _: Constants) -> None:
     # Axes in another order than they have in the tensor are not all found.
     if version < 11:
@@ -107,6 +117,7 @@ _CHANGES: dict[str, Callable[[NodeProto, int, Constants], None]] = {
     "MaxPool": _pool,
     "Resize": _resize,
     "Slice": _slice,
+    "SplitToSequence": _split_to_sequence,
     "Squeeze": _squeeze,
 }
 
