@@ -458,6 +458,14 @@ def test_what_no_rule_knows_is_unknown():
     assert propagate("Add", "", {}, OPSET, [KnownInput(), KnownInput()]) == [None]
 
 
+def test_what_fails_or_is_rounded_is_unknown():
+    assert propagate("Split", "", {}, 13, [target(1, 2, 3)], 2) == [None, None]
+    assert propagate("Split", "", {"num_outputs": 3}, 18, [target(1, 2, 3, 4)], 3) == [None] * 3
+    rounded, two = target(2**53 + 1), target(2)
+    assert propagate("Mod", "", {"fmod": 1}, OPSET, [rounded, two])[0].elements == (None,)
+    assert propagate("Mod", "", {}, OPSET, [rounded, two])[0].elements == (1,)
+
+
 def test_a_float_holds_a_whole_number_only_where_it_is_exact():
     exact, rounded = target(2**24), target(2**24 + 1)
     assert propagate("Cast", "", {"to": T.FLOAT}, OPSET, [exact])[0].elements == (2**24,)

@@ -117,7 +117,9 @@ def _remainder(a: Known, b: Known) -> DimLike:
 
 def _c_remainder(a: Known, b: Known) -> DimLike:
     quotient = _quotient(a, b)
-    return None if quotient is None else a - b * quotient
+    # ONNX Runtime goes by way of double precision.
+    exact = all(fit(x, TensorProto.DOUBLE) is not None for x in (a, b) if isinstance(x, int))
+    return a - b * quotient if quotient is not None and exact else None
 
 
 _arithmetic: dict[str, _Binary] = {

@@ -135,6 +135,8 @@ def _split(call: Call) -> list[ShapeValue]:
         sizes = call.numbers(1)
     if sizes is None:
         chunk = -(-length // count)
+        if length % count if call.opset < 18 else chunk * (count - 1) >= length:
+            raise Unknown
         sizes = [chunk] * (count - 1) + [length - chunk * (count - 1)]
     if sum(sizes) != length or min(sizes) < 0:
         raise Unknown
