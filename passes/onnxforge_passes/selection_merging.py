@@ -10,6 +10,9 @@ from onnxforge import Builder, Graph, Node, Pass, Value
 from .slice_merging import END, Cut, cuts
 from .weights import Array
 
+# More indices than these come only in place of others, lest the model grow.
+_MAX_COPIED = 16
+
 
 class Selection(NamedTuple):
     """What a Gather or a Slice takes along its one axis: the positions, or the cut."""
@@ -82,12 +85,24 @@ def _of_selection(graph: Graph, node: Node) -> bool:
     if isinstance(first.taken, Cut) and isinstance(outer.taken, Cut):
         return False  # two Slices are for the pass that merges those
     picked = _composed(source, first, outer)
-    if picked is None:
+    if picked is None or not _is_spared(picked, inner, node):
         return False
     op = Builder(graph, before=node)
     done = graph.replace(node.output, _taken(op, node, source, picked))
     op.undo()
     return done
+
+
+def _is_spared(picked: Selection, *gone: Node) -> bool:
+    """Whether new indices are few, or come in place of as many that the nodes *gone* alone read."""
+    size = 0 if isinstance(picked.taken, Cut) else picked.taken.size
+    old = [node.inputs[1] for node in gone if node.op_type == "Gather"]
+    return size <= _MAX_COPIED or any(
+        value is not None
+        and value.consumers.keys() <= dict.fromkeys(gone).keys()
+        and value.numpy().size >= size
+        for value in old
+    )
 
 
 def _composed(source: Value, first: Selection, second: Selection) -> Selection | None:
@@ -144,8 +159,13 @@ def _of_concat(graph: Graph, node: Node) -> bool:
         positions = picked.taken
         if isinstance(total, int):
             positions = np.where(positions < 0, positions + total, positions)
-        moved = (positions - offset).astype(picked.taken.dtype)
-        new = _taken(op, node, operand, Selection(picked.axis, moved))
+        moved = Selection(picked.axis, (positions - offset).astype(picked.taken.dtype))
+        if np.array_equal(moved.taken, picked.taken):
+            new = op.Gather(operand, node.inputs[1], like=node)
+        elif _is_spared(moved, node):
+            new = _taken(op, node, operand, moved)
+        else:
+            return False
     else:
         assert bounds is not None
         cut = Cut(bounds[0] - offset, bounds[1] - offset, picked.taken.step)

@@ -134,3 +134,39 @@ def test_slices_side_by_side() -> None:
 @pytest.mark.parametrize(("third", "operands"), [(2, "q, p"), (3, "p, q"), (2, "p, q, p")])
 def test_slices_that_do_not_adjoin(third: int, operands: str) -> None:
     check(SelectionMerging(), before=SIDES.format(third=third, operands=operands))
+
+
+MANY = "int64[20] many = {0,1,2,3,4,5,6,0,1,2,3,4,5,6,0,1,2,3,4,5}"
+
+
+@pytest.mark.parametrize("other", ["Gather(x, many)", "Neg(x)"])
+def test_many_indices_are_not_held_twice(other: str) -> None:
+    check(
+        SelectionMerging(),
+        before=f"""
+        g (float[12,4] x) => (float[20,4] y, float[?,4] z)
+        <{MANY}, int64[1] s = {{2}}, int64[1] e = {{10}}> {{
+            p = Slice(x, s, e)
+            y = Gather(p, many)
+            z = {other}
+        }}
+        """,
+        after=None if "many" in other else f"y = Gather<axis=0>(x, *)\nz = {other}",
+    )
+
+
+def test_many_indices_of_the_first_operand_are_read_as_they_are() -> None:
+    check(
+        SelectionMerging(),
+        before=f"""
+        g (float[8,4] x, float[2,4] u) => (float[20,4] y, float[20,4] z) <{MANY}> {{
+            c = Concat<axis = 0>(x, u)
+            y = Gather(c, many)
+            z = Gather(x, many)
+        }}
+        """,
+        after="""
+        y = Gather(x, *)
+        z = Gather(x, *)
+        """,
+    )
