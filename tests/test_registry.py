@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import pytest
 
-from onnxforge import Pass, registry
+from onnxforge import Graph, Pass, registry
 from onnxforge.errors import PassOptionError, UnknownPassError
 from onnxforge.testing import model
 from onnxforge_passes import DeadNodeElimination, IdentityElimination
@@ -113,3 +114,16 @@ def test_every_installed_entry_loads() -> None:
     for name in registry.installed():
         found = registry.load(name)
         assert isinstance(found, Pass) or issubclass(found, Pass)
+
+
+def test_an_option_that_is_needed_is_asked_for() -> None:
+    with pytest.raises(PassOptionError, match=r"scaling needs by: write scaling\(by=value\)"):
+        registry.resolve([Scaling])
+
+
+@dataclass
+class Scaling(Pass):
+    by: int
+
+    def run(self, graph: Graph) -> int:
+        return len(graph) * 0

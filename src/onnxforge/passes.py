@@ -68,8 +68,11 @@ class Pass(ABC):
 
     @classmethod
     def build(cls, **options: Any) -> Pass:
-        """The pass with these options.  Raises `PassOptionError` if it has no such."""
+        """The pass with these options.  Raises `PassOptionError` if it has no such, or needs more."""
         known = cls.options()
+        for name, default in known.items():
+            if default is dataclasses.MISSING and name not in options:
+                raise PassOptionError(f"{cls.name} needs {name}: write {cls.name}({name}=value)")
         for name, value in options.items():
             if name not in known:
                 has = ", ".join(known) or "none"

@@ -307,6 +307,11 @@ def test_bad_usage_is_told_in_one_line(
     assert not target.exists()
 
 
+def test_a_check_that_is_no_command_is_told(cli: Cli, source: Path) -> None:
+    fails(cli("bisect", source, "--check", "test '"), "No closing quotation")
+    fails(cli("bisect", source, "--check", ""), "--check needs a command")
+
+
 def test_what_is_left_out_is_named(cli: Cli, source: Path) -> None:
     fails(cli("optimize", source), "-o")
     fails(cli("optimize"), "IN")

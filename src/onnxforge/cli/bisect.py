@@ -70,7 +70,10 @@ def bisect(
 
 
 def _by_command(command: str) -> Callable[[Model], bool]:
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise typer.BadParameter(f"--check {command!r}: {error}") from error
     if not words:
         raise typer.BadParameter("--check needs a command")
     if not any("{}" in word for word in words):

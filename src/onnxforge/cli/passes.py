@@ -54,7 +54,11 @@ def _describe(name: str) -> Iterator[str]:
     if options := cls.options():
         yield ""
         yield "Options:"
-        types = {each.name: str(each.type) for each in dataclasses.fields(cls)}  # type: ignore[arg-type]  # it has options
+        types = {
+            # A text, or the type itself, as the module of the pass has it.
+            each.name: getattr(each.type, "__name__", str(each.type))
+            for each in dataclasses.fields(cls)  # type: ignore[arg-type]  # it has options
+        }
         yield from columns(
             [
                 (
