@@ -204,7 +204,7 @@ def test_the_mode_of_a_file_stays_and_a_new_one_follows_the_umask(inline: Path) 
 def test_a_folder_or_a_missing_one_is_an_error(inline: Path) -> None:
     with pytest.raises(IsADirectoryError, match="name the file"):
         save(edited(inline), inline.parent, folder=inline.parent)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"m\.onnx"):
         save(edited(inline), inline.parent / "none" / "m.onnx", folder=inline.parent)
 
 

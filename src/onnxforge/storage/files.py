@@ -65,7 +65,8 @@ def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
     replaced = path.exists()
     temporary = path.with_name(f".onnxforge-{os.urandom(8).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    file = os.open(temporary, flags, 0o666)
+    with _named(path, temporary):
+        file = os.open(temporary, flags, 0o666)
     stack.callback(temporary.unlink, missing_ok=True)
     try:
         if replaced:
@@ -80,12 +81,12 @@ def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """What the kernel refuses to write, on a full disk for one, names no file: it is *path*."""
+def _named(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Errors of the kernel that name no file, of a full disk for one, or *temporary*, name *path*."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None or error.filename == str(temporary):
             error.filename = str(path)
         raise
 
