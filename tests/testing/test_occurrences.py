@@ -4,6 +4,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto as T
 
 from onnxforge import Const, Model, PassManager, RewritePass, Value
 from onnxforge.testing import NeverFired, assert_pass_is_sound, models
@@ -43,6 +44,22 @@ class SiluAsGelu(RewritePass):
         return op.Gelu(x)
 
 
+class DivisionOfSizes(RewritePass):
+    """Look for sizes that are divided by anything, or added to it."""
+
+    def pattern(self, op, x, y):
+        return op.Div(op.Shape(x), y)
+
+    def pattern_of_remainders(self, op, x, y):
+        return op.Mod(op.Shape(x), y)
+
+    def pattern_of_sums(self, op, x, y):
+        return op.Add(op.Shape(x), y)
+
+    def rewrite(self, op, x, y):
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize("each", [NegationFolding(), Projection()], ids=lambda each: each.name)
 def test_a_pattern_of_many_nodes_occurs(each):
     found = 0
@@ -55,6 +72,15 @@ def test_a_pattern_of_many_nodes_occurs(each):
 
     count()
     assert found >= 25
+
+
+@settings(max_examples=100, deadline=None)
+@given(models(patterns=DivisionOfSizes().patterns(), functions=False, control_flow=False))
+def test_whole_numbers_are_divided_by_what_no_runtime_dies_of(proto):
+    for node in Model(proto).graph.calls("Div", "Mod"):
+        if node.inputs[0].dtype in (T.INT32, T.INT64):
+            assert node.inputs[1].is_constant
+            assert (node.inputs[1].numpy() > 0).all()
 
 
 def test_a_pass_whose_pattern_occurs_has_fired(recwarn):

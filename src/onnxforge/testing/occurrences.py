@@ -16,6 +16,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, TypeProto, helper
 from onnxforge.ir import operators
 from onnxforge.pattern import Alternatives, Call, Operand, Output, Pattern, Variable
 from onnxforge.shapes import infer_node
+from onnxforge.storage import to_array
 from onnxforge.testing.operators import (
     BINARY,
     COMPARISONS,
@@ -170,7 +171,7 @@ class _Occurrence:
         while inputs and inputs[-1] is None:
             inputs.pop()
         node.input[:] = ["" if each is None else each.name for each in inputs]
-        return node
+        return None if _may_end_the_process(draft, node) else node
 
     def _inputs(
         self, draft: Sketch, call: Call, flaw: str, node: NodeProto, alike: NodeProto | None
@@ -250,6 +251,14 @@ def _drawn(draft: Sketch, call: Call) -> NodeProto | None:
     while len(node.output) < call.outputs:
         node.output.append(draft.name("v"))
     return node
+
+
+def _may_end_the_process(draft: Sketch, node: NodeProto) -> bool:
+    """Whether ONNX Runtime may die of a node: of the lowest whole number divided by -1."""
+    if node.op_type not in ("Div", "Mod") or draft.known[node.input[0]].dtype in FLOATS:
+        return False
+    divisor = draft.arrays.get(node.input[1])
+    return divisor is None or bool((to_array(divisor) < 1).any())
 
 
 def _padded(draft: Sketch, node: NodeProto, length: int) -> list[Tensor | None]:
