@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from onnxforge import Builder, Graph, Node, Pass, Value
@@ -57,7 +59,11 @@ def _end(end: DimLike, shape: Shape, axis: int) -> int | None:
     if isinstance(end, int):
         return end
     size = shape[axis] if -len(shape) <= axis < len(shape) else None
-    return _END if end is not None and size is not None and at_least(end - size, 0) else None
+    if end is None or size is None:
+        return None
+    with suppress(ArithmeticError):  # too complex
+        return _END if at_least(end - size, 0) else None
+    return None
 
 
 def _numbers(value: Value | None, default: list[int]) -> list[int] | None:

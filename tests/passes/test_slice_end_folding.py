@@ -74,3 +74,19 @@ def test_the_end_of_another_dimension_stays() -> None:
         """,
         declined="neither known nor that of the dimension",
     )
+
+
+def test_an_end_too_complex_to_compare_stays() -> None:
+    names = [[f"{letter}{number}" for number in range(40)] for letter in "ab"]
+    inputs = ", ".join(f"float[{name.upper()}] {name}" for each in names for name in each)
+    check(
+        SliceEndFolding(),
+        before=f"""
+        g ({inputs}) => (float[M] y) <int64[1] zero = {{0}}> {{
+            a = Concat<axis = 0>({", ".join(names[0])})
+            b = Concat<axis = 0>({", ".join(names[1])})
+            s = Shape(b)
+            y = Slice(a, zero, s)
+        }}
+        """,
+    )
