@@ -264,3 +264,18 @@ def test_a_pass_is_found_twice_only_by_its_own_patterns() -> None:
     for one, other in itertools.permutations((NegNegElimination, SharedNegation), 2):
         assert one.patterns() is one.patterns()
         assert one.patterns() != other.patterns()
+
+
+def test_a_pass_that_matches_what_it_makes_comes_to_an_end() -> None:
+    class ReluDoubling(RewritePass):
+        """Clip at zero once more, wherever it is done."""
+
+        def pattern(self, op: Any, x: Value) -> Any:
+            return op.Relu(x)
+
+        def rewrite(self, op: Any, x: Value) -> Any:
+            return op.Relu(op.Relu(x))
+
+    subject = Model(model("g (float[N] x) => (float[N] y) { y = Relu(x) }"))
+    with pytest.raises(PassError, match=r"'relu-doubling' failed: \d+ replacements .* and no end"):
+        PassManager([ReluDoubling()]).run(subject)

@@ -10,9 +10,13 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from onnxforge.builder import Builder, Decline
+from onnxforge.errors import PassError
 from onnxforge.ir import Graph, Node, Value
 from onnxforge.passes import Pass
 from onnxforge.pattern import Match, Pattern
+
+_MOST = 32
+"""Replacements for each node: more are no progress."""
 
 
 class RewritePass(Pass):
@@ -48,7 +52,11 @@ class RewritePass(Pass):
         return any(map(graph.op_types.__ge__, _needs(type(self))))
 
     def run(self, graph: Graph) -> int:
-        """Replace every occurrence in *graph*; return how many there were."""
+        """Replace every occurrence in *graph*; return how many there were.
+
+        Raises `PassError` if there is no end to them.
+        """
+        most = _MOST * (len(graph) + _MOST)
         by_root: dict[str, list[Pattern]] = {}
         for pattern in self.patterns():
             if graph.op_types >= pattern.operators:
@@ -67,6 +75,11 @@ class RewritePass(Pass):
                 touched = self._rewrite(graph, match, wanted)
                 if touched is not None:
                     changes += 1
+                    if changes > most:
+                        raise PassError(
+                            f"{changes} replacements in graph {graph.proto.name!r}, and no end: the"
+                            " pattern matches what takes its place; raise Decline where it is that"
+                        )
                     work.extend(each for each in touched if each.op_type in by_root)
         return changes
 
