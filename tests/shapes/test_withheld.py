@@ -22,6 +22,7 @@ WRONG = [
     (20, "1", "int64[1] n = {2}", 'Resize <axes = [-1], keep_aspect_ratio_policy = "not_larger", mode = "nearest"> (x, "", "", n)'),
     (9, "3,1,2,1", "", "Squeeze <axes = [3, 1]> (x)"),
     (13, "5", f"{BACKWARDS}, int64[1] m = {{-1}}", "Slice (x, s, e, a, m)"),
+    (13, "1,3,4", "float[2,4,1] w = {1, 1, 1, 1, 1, 1, 1, 1}", 'Einsum <equation = "bij,bjk->bik"> (x, w)'),
     (13, "5", BACKWARDS, "m = Constant <value_ints = [-1]> () t = Slice (x, s, e, a, m)"),
 ]  # fmt: skip
 

@@ -28,6 +28,33 @@ def _gemm(call: Call) -> list[Shape]:
     return [(rows, columns)]
 
 
+@rules("Einsum")
+def _einsum(call: Call) -> list[Shape]:
+    equation = call.text("equation", "").replace(" ", "")
+    terms, arrow, result = equation.partition("->")
+    sizes: dict[str, list[DimLike]] = {}
+    others: list[Shape] = []
+    for index, term in enumerate(terms.split(",")):
+        shape = call.shape(index)
+        before, dots, after = term.partition("...")
+        end = len(shape) - len(after)
+        if end < len(before) or (end > len(before) and not dots):
+            raise Unknown
+        others.append(shape[len(before) : end])
+        for label, size in zip(before + after, shape[: len(before)] + shape[end:], strict=True):
+            sizes.setdefault(label, []).append(size)
+    if not arrow:
+        once = (label for label in sizes if len(sizes[label]) == 1)
+        result = "".join(("..." if "..." in terms else "", *sorted(once)))
+    # One label may stand for 1 and for another size: they broadcast.
+    found = {label: broadcast(*((size,) for size in sizes[label])) for label in sizes}
+    before, dots, after = result.partition("...")
+    leading, trailing = (
+        [size for label in labels for size in found[label]] for labels in (before, after)
+    )
+    return [(*leading, *(broadcast(*others) if dots else ()), *trailing)]
+
+
 @rules("Attention")
 def _attention(call: Call) -> list[Shape]:
     queries, values = call.shape(0), call.shape(2)

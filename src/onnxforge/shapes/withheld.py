@@ -44,6 +44,15 @@ def _attention(node: NodeProto, version: int, _: Constants) -> None:
         del node.output[3:]
 
 
+def _einsum(node: NodeProto, _: int, __: Constants) -> None:
+    # It takes the first size of what has a label for that of all, and they may be broadcast.
+    equation = _attributes(node).get("equation", b"").decode(errors="replace").replace(" ", "")
+    terms, arrow, result = equation.replace("...", ".").partition("->")
+    kept = result if arrow else terms
+    if any(sum(label in term for term in terms.split(",")) > 1 for label in kept if label != ","):
+        _leave_element_type(node)
+
+
 def _pool(node: NodeProto, _: int, __: Constants) -> None:
     attributes = _attributes(node)
     kernel = attributes.get("kernel_shape", [])
@@ -113,6 +122,7 @@ _CHANGES: dict[str, Callable[[NodeProto, int, Constants], None]] = {
     "Attention": _attention,
     "AveragePool": _pool,
     "ConvTranspose": _conv_transpose,
+    "Einsum": _einsum,
     "LpPool": _pool,
     "MaxPool": _pool,
     "Resize": _resize,
