@@ -139,11 +139,15 @@ class Region:
     def _is_deadly(self, node: Node) -> bool:
         """Whether ONNX Runtime's kernel may end the process, and not just fail.
 
-        Some divide by the size of what has no elements; whole numbers overflow, divided by -1.
+        Some divide by the size of what has no elements; whole numbers overflow, divided by -1; and
+        an Einsum reads what is not there where its ellipsis stands for more axes here than there.
         """
         reads = node.inputs if node.op_type == "Einsum" else node.inputs[:1]
         if any(value is not None and 0 in (value.shape or ()) for value in reads):
             self.graph.decline(f"{node.op_type}: it reads a tensor without elements")
+            return True
+        if node.op_type == "Einsum" and not _is_even(node):
+            self.graph.decline("Einsum: its ellipsis stands for axes in different number")
             return True
         divisor = node.input(1)
         if node.op_type not in ("Div", "Mod") or divisor is None or divisor.dtype in FLOATS:
@@ -176,6 +180,17 @@ class Region:
                 return False
         self._sizes |= sizes
         return True
+
+
+def _is_even(einsum: Node) -> bool:
+    """Whether the ellipsis of an Einsum stands for as many axes wherever it is."""
+    terms = str(einsum.attribute("equation")).replace(" ", "").partition("->")[0].split(",")
+    counts = {
+        None if value is None or value.rank is None else value.rank - len(term.replace("...", ""))
+        for term, value in zip(terms, einsum.inputs, strict=False)
+        if "..." in term
+    }
+    return len(counts) < 2
 
 
 def _is_small(constant: Value) -> bool:

@@ -360,6 +360,7 @@ def test_a_division_of_integers_by_zero_stays() -> None:
         ("q = Expand(lowest, many) d = Div(q, minus) m = ReduceMax(d)", "may overflow"),
         ("q = Expand(lowest, many) d = Mod(q, minus) m = ReduceMax(d)", "may overflow"),
         ('e = Einsum<equation = "abc,wby->acwy">(none, none) m = ReduceSum(e)', "elements"),
+        ('e = Einsum<equation = "...i,...->i">(pair, pair) m = ReduceSum(e)', "ellipsis"),
         ("i = InstanceNormalization(none, pair, pair) m = ReduceSum(i)", "elements"),
     ],
 )
