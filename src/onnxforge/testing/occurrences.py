@@ -17,7 +17,8 @@ from onnxforge.ir import operators
 from onnxforge.pattern import Alternatives, Call, Operand, Output, Pattern, Variable
 from onnxforge.shapes import infer_node
 from onnxforge.storage import to_array
-from onnxforge.testing.operators import (
+from onnxforge.testing.operators import RULES
+from onnxforge.testing.operators.rules import (
     BINARY,
     COMPARISONS,
     FLOAT,
@@ -25,7 +26,6 @@ from onnxforge.testing.operators import (
     FLOATS,
     INT64,
     REDUCTIONS,
-    RULES,
     UNARY,
 )
 from onnxforge.testing.sketch import Sketch, Tensor

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from onnx import GraphProto, TensorProto, helper
 
 from onnxforge.storage import from_array
-from onnxforge.testing.operators import BOOL, FLOAT, FLOAT16, fits
+from onnxforge.testing.operators.rules import BOOL, FLOAT, FLOAT16
+from onnxforge.testing.operators.sizes import fits
 
 T = TypeVar("T")
 

@@ -11,7 +11,8 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 from onnxforge.ir.operators import schema
 from onnxforge.pattern import Call, Pattern
 from onnxforge.testing.occurrences import draw_occurrence
-from onnxforge.testing.operators import BOOL, FLOAT, FLOAT16, INT64, RULES
+from onnxforge.testing.operators import RULES
+from onnxforge.testing.operators.rules import BOOL, FLOAT, FLOAT16, INT64
 from onnxforge.testing.sketch import Sketch, Tensor
 
 OPSETS = (18, 13, 15, 17, 20, 23)
