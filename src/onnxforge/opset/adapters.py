@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,6 +60,18 @@ class Call:
             reads=node.inputs,
         )
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is another than the node."""
+        old = Call.of(self.node, self.target)
+        return (
+            self.op_type != old.op_type
+            or self.flattened is not None
+            or self.attributes != old.attributes
+            or len(self.inputs) != len(old.inputs)
+            or any(new is not given for new, given in zip(self.inputs, old.inputs, strict=True))
+        )
+
     def take(self, name: str, default: Any = None) -> Any:
         """What `get` says of an attribute, which the node has no longer."""
         value = self.get(name, default)
@@ -91,23 +104,25 @@ Adapter: TypeAlias = Callable[[Call], None]
 _ints = np.int64
 
 
-def _moved(*names: str) -> Adapter:
-    """Attributes with lists of integers that have become inputs, from the second on."""
+def _moved(name: str) -> Adapter:
+    """An attribute with a list of integers that has become the second input."""
 
     def adapt(call: Call) -> None:
-        for index, name in enumerate(names, 1):
-            numbers = call.take(name)
-            if numbers:
-                call.set_input(index, np.array(numbers, _ints))
+        numbers = call.take(name)
+        # None in a list are as good as none at all, but for Unsqueeze, which has to have it.
+        if numbers or (numbers is not None and call.op_type == "Unsqueeze"):
+            call.set_input(1, np.array(numbers, _ints))
 
     return adapt
 
 
 def _scalar(call: Call, number: float) -> Any:
-    """A number as a constant of the type of the first input, within its range."""
+    """A number as a constant of the type of the first input, within its range if it is finite."""
     if call.dtype is None:
         raise call.error("the element type of its input is not known")
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(call.dtype))
+    if dtype.kind == "f" and not isfinite(number):
+        return np.array(number, dtype)
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     return np.array(min(max(number, float(limits.min)), float(limits.max)), dtype)
 
@@ -238,6 +253,15 @@ def _nearest_mode(call: Call, scales: Any) -> str:
     return "ceil" if (factors < 1).any() else "floor"
 
 
+def _pool(call: Call) -> None:
+    """Windows that start in the padding behind ONNX counted until opset 22, and runtimes never."""
+    if not call.get("ceil_mode", 0):
+        return
+    sizes = zip(call.inputs[0].shape or (), call.node.output.shape or (), strict=False)
+    if any(isinstance(before, int) and not isinstance(after, int) for before, after in sizes):
+        raise call.error("sizes recorded before opset 22 may count windows that are padding alone")
+
+
 def _split(call: Call) -> None:
     if call.node.input(1) is None and len(call.inputs) < 2:
         call.attributes["num_outputs"] = len(call.node.outputs)
@@ -309,6 +333,7 @@ ADAPTERS: Mapping[tuple[str, int], Adapter] = {
     ("RoiAlign", 16): _roi_align,
     ("GridSample", 20): _grid_sample,
     ("DFT", 20): _dft,
+    **{(name, 22): _pool for name in ("AveragePool", "LpPool", "MaxPool")},
     ("GroupNormalization", 21): _group_normalization,
 }
 """What to do to a call when its operator comes to a version that is not a wider one."""
@@ -317,7 +342,7 @@ ADAPTERS: Mapping[tuple[str, int], Adapter] = {
 # the operator did before, negative axes, or words to the documentation.
 _WIDER = """
 Abs 13; Acos 22; Acosh 22; Add 13 14; ArgMax 11 12 13; ArgMin 11 12 13; Asin 22; Asinh 22; Atan 22;
-Atanh 22; Attention 24; AveragePool 7 10 11 19 22; BatchNormalization 15; Bernoulli 22;
+Atanh 22; Attention 24; AveragePool 7 10 11 19; BatchNormalization 15; Bernoulli 22;
 Cast 9 13 19 21 23 24 25; CastLike 19 21 23 24 25; Ceil 13; Clip 12 13; Compress 11; Concat 11 13;
 Constant 9 11 12 13 19 21 23 24 25; ConstantOfShape 20 21 23 24 25; Conv 11 22; ConvTranspose 11 22;
 Cos 22; Cosh 22; CumSum 14; DeformConv 22; DepthToSpace 11 13; DequantizeLinear 13 19 21 23 24 25;
@@ -327,8 +352,8 @@ Gemm 9 11 13; GlobalAveragePool 22; GlobalLpPool 22; GlobalMaxPool 22; Greater 9
 GreaterOrEqual 16; GridSample 22; HardSigmoid 22; HardSwish 22; Hardmax 11;
 Identity 13 14 16 19 21 23 24 25; If 11 13 16 19 21 23 24 25; InstanceNormalization 22; IsInf 20;
 IsNaN 13 20; LRN 13; LSTM 14 22; LeakyRelu 16; Less 9 13; LessOrEqual 16; Log 13; LogSoftmax 11;
-Loop 11 13 16 19 21 23 24 25; LpNormalization 22; LpPool 11 18 22; MatMul 9 13; Max 8 12 13;
-MaxPool 8 10 11 12 22; MaxRoiPool 22; MaxUnpool 11 22; Mean 8 13; MeanVarianceNormalization 13;
+Loop 11 13 16 19 21 23 24 25; LpNormalization 22; LpPool 11 18; MatMul 9 13; Max 8 12 13;
+MaxPool 8 10 11 12; MaxRoiPool 22; MaxUnpool 11 22; Mean 8 13; MeanVarianceNormalization 13;
 Min 8 12 13; Mish 22; Mod 13; Mul 13 14; Multinomial 22; Neg 13; NegativeLogLikelihoodLoss 13 22;
 NonMaxSuppression 11; NonZero 13; OneHot 11; OptionalGetElement 18; OptionalHasElement 18;
 PRelu 9 16; Pad 13 18 19 21 23 24 25; Pow 12 13 15; QLinearMatMul 21;

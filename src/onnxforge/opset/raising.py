@@ -64,11 +64,9 @@ def _adapted(graph: Graph, version: int) -> Iterator[Call]:
         if node.domain or not _steps(node.op_type, present, version):
             continue
         call = Call.of(node, version)
-        is_changed = False
         for adapter in _adapters(call, present, version):
             adapter(call)
-            is_changed = True
-        if is_changed:
+        if call.is_changed:
             yield call
 
 
