@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from onnxforge import Const, Decline, Match, RewritePass, Value
+from onnxforge import Const, Decline, Match, Node, RewritePass, Value
 
-from .weights import FLOATS, require_broadcasting
+from .weights import FLOATS, Array, require_broadcasting, rounding
 
-# Of large arguments, these tell apart what differs by a rounding error.
+# Of large arguments, or at their steps, these tell apart what differs by a rounding error.
 _SENSITIVE = frozenset(
-    {"ArgMax", "ArgMin", "Ceil", "Cos", "Equal", "Floor", "Mod", "Round", "Sin", "Tan"}
+    {"ArgMax", "ArgMin", "Ceil", "Cos", "DynamicQuantizeLinear", "Equal", "Floor", "Mod"}
+    | {"QuantizeLinear", "Round", "Sin", "Tan"}
 )
 _LINEAR = frozenset(
     {"Add", "Cast", "Concat", "CumSum", "Div", "Expand", "Gather", "Identity", "MatMul", "Mul"}
@@ -27,7 +28,8 @@ class ConstantArithmeticMerging(RewritePass):
 
     The new constant is computed in float64 and rounded once.  It must be no larger than the larger
     of the two, all of it must be in the range of its type, and rounding a sum must cost no more
-    than adding one by one does: of 1e8 and 1e-3 it would leave nothing of the second.
+    than adding one by one does: of 1e4 and 1e-4 it would leave nothing of the second.  Where adding
+    the first rounds, as of 1.5 * 2**23, and the second undoes it, both stay.
     """
 
     def pattern(self, op: Any, x: Value, a: Const, b: Const) -> Any:
@@ -81,7 +83,9 @@ class ConstantArithmeticMerging(RewritePass):
         # What rounding loses is about what adding b loses, unless b is much the smaller.
         if is_sum and ((lost > 0) & (np.abs(a_) > 16 * np.abs(b_))).any():
             raise Decline("the sum of the constants loses digits of the second")
-        if lost.any() and _is_phase(second.output):
+        if is_sum and (rounding(a_, dtype) & (np.abs(exact) < np.abs(a_) / 2)).any():
+            raise Decline("a number that large may be added to round")
+        if (is_sum or not (_is_exact(a_) or _is_exact(b_))) and _is_phase(second.output):
             raise Decline("it is not exact, and the last digit counts: it goes into Sin or Floor")
         return getattr(op, op_type)(x, new, like=second)
 
@@ -94,13 +98,22 @@ def _scaled(op: Any, x: Value, a: Const) -> Any:
     return op.any(op.Mul(x, a), op.Div(x, a))
 
 
+def _is_exact(factor: Array) -> bool:
+    """Whether a product with such numbers is not rounded: they are powers of two."""
+    return bool((np.abs(np.frexp(factor)[0]) == 0.5).all())
+
+
+def _is_float(cast: Node) -> bool:
+    return cast.output.dtype in FLOATS
+
+
 def _is_phase(value: Value) -> bool:
     """Whether a function of the value is taken that may tell large numbers apart by a digit."""
     work, seen = [value], 0
     while work and seen < _MAX_READERS:
         for node in work.pop().consumers:
             seen += 1
-            if node.op_type in _SENSITIVE:
+            if node.op_type in _SENSITIVE or (node.op_type == "Cast" and not _is_float(node)):
                 return True
             if node.op_type in _LINEAR:
                 work += node.outputs

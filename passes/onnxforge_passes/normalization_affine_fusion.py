@@ -7,7 +7,7 @@ import numpy as np
 from onnxforge import Const, Decline, Match, Node, Value
 
 from .fusion import Fusion
-from .weights import Array, require_own, rounded
+from .weights import Array, require_no_rounding, require_own, rounded
 
 _Shape = tuple[int, ...]
 
@@ -46,6 +46,7 @@ class NormalizationAffineFusion(Fusion):
             raise Decline("the constant has not the shape of the scale")
         combine = _Combination(op, match, shape)
         if arithmetic.op_type == "Add":
+            require_no_rounding(k.numpy(np.float64), k.numpy().dtype)
             parameters = [scale, combine(bias, k, 0, np.add)]
         else:
             parameters = [combine(scale, k, 1, np.multiply)]

@@ -62,6 +62,27 @@ def _rounded(parts: Iterable[Array], dtype: np.dtype[Any], size: int) -> Array:
     return weights
 
 
+# Adding such a number to what is much smaller rounds it, to 1/256 or an eighth and coarser.
+_ROUNDING = {2: 2.0**7, 4: 2.0**15, 8: 2.0**34}
+
+
+def rounding(shift: Array, dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
+    """Where adding *shift*, in *dtype*, may be meant to round.
+
+    So it is where 1.5 * 2**23 is added and taken away again, and merged with anything else it
+    would not be.
+    """
+    with np.errstate(invalid="ignore"):
+        large: npt.NDArray[np.bool_] = np.abs(shift) >= _ROUNDING.get(dtype.itemsize, np.inf)
+    return large
+
+
+def require_no_rounding(shift: Array, dtype: np.dtype[Any]) -> None:
+    """Raise `Decline` if adding *shift*, in *dtype*, may be meant to round."""
+    if rounding(shift, dtype).any():
+        raise Decline("a number that large may be added to round")
+
+
 def channels(conv: Node, W: Array) -> int:
     """The number of channels that a Conv or ConvTranspose of these weights makes."""
     if W.ndim < 3:
@@ -116,7 +137,10 @@ def scale_and_shift(node: Node, x: Value, rank: int, axis: int, size: int) -> tu
     first, second = node.inputs
     assert first is not None
     assert second is not None
-    k = along_axis(second if first is x else first, rank, axis, size)
+    constant = second if first is x else first
+    k = along_axis(constant, rank, axis, size)
+    if node.op_type in ("Add", "Sub"):
+        require_no_rounding(k, constant.numpy().dtype)
     with np.errstate(all="ignore"):  # `rounded` looks at what comes of it
         match node.op_type:
             case "Add":

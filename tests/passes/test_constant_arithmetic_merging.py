@@ -96,6 +96,23 @@ def test_a_sum_that_loses_none_may_be_of_numbers_far_apart() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("dtype", "a"), [("float", "12582912.0"), ("float16", "26112")]
+)  # the bits of 1536
+@pytest.mark.parametrize(("first", "second"), [("Add", "Sub"), ("Sub", "Add")])
+def test_a_sum_that_rounds_is_left_alone(first: str, second: str, dtype: str, a: str) -> None:
+    check(
+        ConstantArithmeticMerging(),
+        before=f"""
+        g ({dtype}[N] x) => ({dtype}[N] y) <{dtype} a = {{{a}}}, {dtype} b = {{{a}}}> {{
+            u = {first}(x, a)
+            y = {second}(u, b)
+        }}
+        """,
+        declined="added to round",
+    )
+
+
 @pytest.mark.parametrize(("a", "b"), [("3e38", "10.0"), ("1e-30", "1e-30")])
 def test_a_product_out_of_range_is_left_alone(a: str, b: str) -> None:
     check(
@@ -146,6 +163,22 @@ def test_a_phase_keeps_its_last_digit(reader: str) -> None:
             u = Mul(x, a)
             v = Mul(u, b)
             y = Unsqueeze(v, one)
+            z = {reader}
+        }}
+        """,
+        declined="the last digit counts",
+    )
+
+
+@pytest.mark.parametrize("reader", ["Floor(y)", "Cast<to=7>(y)"])
+def test_factors_that_cancel_do_not_where_numbers_become_whole(reader: str) -> None:
+    check(
+        ConstantArithmeticMerging(),
+        before=f"""
+        g (float[N] x) => ({"int64" if "Cast" in reader else "float"}[N] z)
+        <float a = {{49.0}}, float b = {{49.0}}> {{
+            u = Div(x, a)
+            y = Mul(u, b)
             z = {reader}
         }}
         """,

@@ -212,6 +212,20 @@ def test_division_by_zero_is_left_alone() -> None:
     )
 
 
+def test_a_number_that_is_added_to_round_is_left_alone() -> None:
+    check(
+        ConvArithmeticFusion(),
+        before="""
+        g (float[N,3,4] x) => (float[N,4,4] y) <float[4,3,1] W, float k = {12582912.0}> {
+            c = Conv(x, W)
+            u = Add(c, k)
+            y = Sub(u, k)
+        }
+        """,
+        declined="added to round",
+    )
+
+
 def test_weights_out_of_range_are_left_alone() -> None:
     proto = model(
         """

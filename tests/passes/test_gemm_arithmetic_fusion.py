@@ -249,6 +249,20 @@ def test_a_first_bias_is_not_for_this_pass() -> None:
     )
 
 
+def test_a_number_that_is_added_to_round_is_left_alone() -> None:
+    check(
+        GemmArithmeticFusion(),
+        before="""
+        g (float[N,2] x) => (float[N,3] y) <float[2,3] W, float[3] B, float k = {12582912.0}> {
+            p = Gemm(x, W, B)
+            u = Add(p, k)
+            y = Sub(u, k)
+        }
+        """,
+        declined="added to round",
+    )
+
+
 def test_integers_are_left_alone() -> None:
     check(
         GemmArithmeticFusion(),

@@ -147,6 +147,21 @@ def test_a_scale_of_ones_is_replaced_though_it_is_shared() -> None:
     )
 
 
+def test_a_number_that_is_added_to_round_stays() -> None:
+    check(
+        NormalizationAffineFusion(),
+        before="""
+        g (float[N,2] x) => (float[N,2] y)
+        <float[2] s, float[2] k = {12582912.0, 12582912.0}> {
+            n = LayerNormalization(x, s)
+            u = Add(n, k)
+            y = Sub(u, k)
+        }
+        """,
+        declined="added to round",
+    )
+
+
 def test_a_scale_that_overflows_stays() -> None:
     check(
         NormalizationAffineFusion(),
