@@ -8,7 +8,11 @@ from onnxforge import Decline, Match, Value
 
 from .fusion import Fusion
 
-_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "Mul"})
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
+# Where what is next to nothing is not next to zero.
+_STEEP = frozenset({"Log", "Pow", "Reciprocal", "Sqrt"})
+# As far as one looks for such.
+_MOST_VALUES = 32
 _MOVES = frozenset(
     {"Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 )
@@ -22,7 +26,7 @@ class SigmoidFusion(Fusion):
 
     ONNX Runtime's Sigmoid is right to within 1e-7, which is nothing to a factor; but it is 0 below
     -18, where 1 / (1 + exp(-x)) is small, and its logarithm finite.  So that is left alone unless
-    it is a factor, or taken from something.
+    it is a factor, or taken from something, and no logarithm is taken of the product.
     """
 
     def pattern(self, op: Any, x: Value) -> Any:
@@ -55,7 +59,8 @@ class SigmoidFusion(Fusion):
         if x.dtype not in (TensorProto.FLOAT, TensorProto.DOUBLE):
             raise Decline("ONNX Runtime has Sigmoid for float32 and float64 alone")
         is_exact = not any(node.op_type == "Tanh" for node in match.nodes)
-        if is_exact and (y is None or y.is_constant) and not _is_factor(match.outputs[0]):
+        is_scaled = y is not None and not y.is_constant
+        if is_exact and y is not x and not _is_factor(match.outputs[0], is_scaled):
             raise Decline("ONNX Runtime's Sigmoid is 0 where this is small, and no mere factor")
         gate = op.Sigmoid(x)
         if y is None:
@@ -65,18 +70,27 @@ class SigmoidFusion(Fusion):
         return op.Mul(y, gate, like=match.root)
 
 
-def _is_factor(value: Value) -> bool:
-    """Whether all that is done with a value is to multiply by it, or take it from something."""
-    pending = [value]
-    for each in pending:
-        if each.is_output:
+def _is_factor(value: Value, is_scaled: bool) -> bool:
+    """Whether all that is done with a value is to multiply by it, or take it from something.
+
+    If it *is_scaled*, that has been done, and only what tells the smallest numbers apart is not.
+    """
+    pending = [(value, is_scaled)]
+    for each, scaled in pending:
+        if each.is_output and not scaled:
             return False
         for node in each.consumers:
-            if node.op_type in _MOVES and not node.domain:
-                pending.append(node.output)
-            elif node.op_type == "Sub" and not node.domain:
+            op_type = "" if node.domain else node.op_type
+            if op_type == "Mul" or op_type in _MOVES:
+                becomes_scaled = scaled or op_type == "Mul"
+                if not becomes_scaled or len(pending) < _MOST_VALUES:
+                    pending.append((node.output, becomes_scaled))
+            elif scaled:
+                if op_type in _STEEP or (op_type == "Div" and node.inputs[1] is each):
+                    return False
+            elif op_type == "Sub":
                 if node.inputs[0] is each:
                     return False
-            elif node.op_type not in _PRODUCTS or node.domain:
+            elif op_type not in _PRODUCTS:
                 return False
     return True

@@ -16,7 +16,8 @@ class SoftmaxFusion(Fusion):
         exp(d) / sum(exp(d)),   d - log(sum(exp(d))),   d = x - max(x)
 
     Without the maximum it may overflow where Softmax does not, and is left as it is; so is the
-    logarithm of a Softmax, which may be infinite where LogSoftmax is not.
+    logarithm of a Softmax, which may be infinite where LogSoftmax is not.  In float64 ONNX Runtime's LogSoftmax is minus infinity
+    beside an infinity, where nothing is a number; so it is float32 alone.
     """
 
     def pattern(self, op: Any, x: Value, axes: Const | None, axes2: Const | None) -> Any:
@@ -35,6 +36,8 @@ class SoftmaxFusion(Fusion):
             raise Decline("before opset 13 Softmax is over all axes from one on")
         if x.dtype not in (TensorProto.FLOAT, TensorProto.DOUBLE):
             raise Decline("ONNX Runtime has Softmax for float32 and float64 alone")
+        if match.root.op_type == "Sub" and x.dtype == TensorProto.DOUBLE:
+            raise Decline("ONNX Runtime's LogSoftmax of float64 makes numbers of infinities")
         axes = reduced_axes(match, x)
         if len(axes) != 1:
             raise Decline("Softmax is over one axis")

@@ -132,6 +132,8 @@ def test_sigmoid_as_a_gate_and_its_opposite() -> None:
         "y = Sub(s, x)",
         "f = Flatten(s) y = Log(f)",
         "m = Mul(s, x) t = Add(s, x) y = Add(m, t)",
+        "m = Mul(s, half) y = Log(m)",
+        "m = Mul(s, half) f = Flatten(m) y = Div(x, f)",
     ],
 )
 def test_a_sigmoid_that_is_more_than_a_factor_is_not_let_fall_to_zero(rest: str) -> None:
@@ -140,6 +142,11 @@ def test_a_sigmoid_that_is_more_than_a_factor_is_not_let_fall_to_zero(rest: str)
 
 def test_so_is_a_multiple_of_one() -> None:
     before = spelt("n = Neg(x) e = Exp(n) a = Add(one, e) s = Div(three, a) y = Log(s)")
+    check(SigmoidFusion(), before=before, declined="is 0 where this is small")
+
+
+def test_so_is_something_else_divided_before_its_logarithm_is_taken() -> None:
+    before = spelt("d = Exp(x) n = Neg(x) e = Exp(n) a = Add(one, e) s = Div(d, a) y = Log(s)")
     check(SigmoidFusion(), before=before, declined="is 0 where this is small")
 
 
@@ -264,6 +271,12 @@ QUOTIENT = "n = Neg(x) e = Exp(n) a = Add(one, e) y = Div(one, a)"
         (MishFusion(), spelt("s = Softplus(x) t = Tanh(s) y = Mul(x, t)", "double"), 18, "float32"),
         (SoftmaxFusion(), softmax("1", "0", "4,4"), 17, "not over the same axes"),
         (SoftmaxFusion(), softmax("0, 1", "0", "4,4"), 17, "not over the same axes"),
+        (
+            SoftmaxFusion(),
+            softmax(dtype="double").replace("y = Div(e, s)", "l = Log(s) y = Sub(d, l)"),
+            17,
+            "makes numbers of infinities",
+        ),
         (LeakyReluFusion(), spelt("a = Mul(x, two) y = Max(a, x)"), 17, "between 0 and 1"),
         (LeakyReluFusion(), spelt("a = Mul(x, half) y = Max(a, x)", "double"), 17, "float32"),
         (ClipFusion(), spelt("a = Max(x, six) y = Min(a, one)"), 17, "cross"),
