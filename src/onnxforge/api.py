@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from onnxforge import interop, registry, targets
 from onnxforge.contract import Interface
-from onnxforge.errors import NotEquivalentError, PassError
+from onnxforge.errors import NotEquivalentError, OpsetError, PassError
 from onnxforge.ir import Model
 from onnxforge.ir.model import gc_paused
 from onnxforge.manager import PassManager
@@ -71,7 +71,8 @@ def optimize(
         NotEquivalentError: The result computes something else; its `report` tells what was done.
         InterfaceError: A pass changed what callers rely on.
         InvalidModelError: The input is no valid model.
-        OpsetError: The model is of a later opset, or has a node without a counterpart in *opset*.
+        OpsetError: The model is of a later opset, or has a node without a counterpart in *opset*,
+            or one that the target does not run any longer.
         PassError: A pass is unknown, cannot take its options, fails, or introduces an operator that
             the target does not run.
         TypeError: *model* is nothing of the above, or cannot be changed in place.
@@ -99,7 +100,11 @@ def optimize(
         if opset is not None:
             from onnxforge.opset import raise_opset
 
+            unserved = targets.strangers((), subject, place)
             raise_opset(subject, opset)
+            lost = [op for op in targets.strangers((), subject, place) if op not in unserved]
+            if lost and is_enforced:
+                raise OpsetError(f"{place.title} does not run {', '.join(lost)} of opset {opset}")
             interface = interface.raised(opset)
             if check:
                 check.rebase(subject)

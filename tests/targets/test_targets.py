@@ -4,7 +4,16 @@ import pytest
 from onnx import TensorProto
 from typer.testing import CliRunner
 
-from onnxforge import Builder, Model, OnnxForgeError, Pass, RewritePass, optimize, targets
+from onnxforge import (
+    Builder,
+    Model,
+    OnnxForgeError,
+    OpsetError,
+    Pass,
+    RewritePass,
+    optimize,
+    targets,
+)
 from onnxforge.cli import app
 from onnxforge.errors import PassError
 from onnxforge.ir import operators
@@ -49,6 +58,20 @@ def test_types_and_versions_decide():
     assert cpu.runs("FusedConv", "com.microsoft", [TensorProto.FLOAT])
     assert not cpu.runs("FusedConv", "com.microsoft", [TensorProto.FLOAT16])
     assert not targets.load("onnx").runs("FusedConv", "com.microsoft")
+
+
+def test_a_kernel_ends_where_onnx_has_a_later_version_of_the_operator():
+    cpu = targets.load("ort-cpu")
+    for operator in ("GlobalLpPool", "MaxRoiPool", "Multinomial", "RandomNormal", "RoiAlign"):
+        assert cpu.runs(operator, dtypes=[TensorProto.FLOAT], version=21)
+        assert not cpu.runs(operator, dtypes=[TensorProto.FLOAT], version=22)
+
+
+def test_no_opset_is_raised_to_one_that_the_target_does_not_run():
+    proto = model("g (float[1,2,4] x) => (float[1,2,1] y) { y = GlobalLpPool(x) }", opset=17)
+    with pytest.raises(OpsetError, match="CPU does not run GlobalLpPool of opset 22"):
+        optimize(proto, target="ort-cpu", opset=22)
+    assert optimize(proto, target="ort-cpu", opset=21).opset_imports[""] == 21
 
 
 def test_an_unknown_target_is_an_error_that_names_the_known_ones():
