@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from onnxforge import Const, Decline, RewritePass, Value
+from onnxforge import Const, Decline, Graph, Node, RewritePass, Value
 
 from .attention import guarded
 from .attention_mask import leaves_something
+from .partial import is_number
 
 
 class NanGuardElimination(RewritePass):
@@ -18,9 +19,18 @@ class NanGuardElimination(RewritePass):
 
     Weights are no numbers where a mask is minus infinity in a whole row.  The guard goes where
     there is no mask, where the mask is finite everywhere, and where it is constant and leaves
-    every row something to attend to.  Numbers that go in are taken to be numbers.  In float16 it
-    stays: scores of ordinary numbers may be infinite there.
+    every row something to attend to.  What goes into the model is taken to be numbers of usual
+    size; the guard stays where something on the way, such as a logarithm, may make them none.  In
+    float16 it stays: scores of ordinary numbers may be infinite there.
     """
+
+    def __init__(self) -> None:
+        self._sound: dict[Node, None] = {}
+
+    def run(self, graph: Graph) -> int:
+        """Drop the guards of *graph*; return how many there were."""
+        self._sound.clear()
+        return super().run(graph)
 
     def pattern(self, op: Any, q: Value, k: Value, times: Const) -> Any:
         """Scores that are not masked."""
@@ -44,6 +54,9 @@ class NanGuardElimination(RewritePass):
             (softmax.output.rank or 0) - 1,
         ):
             raise Decline("what is masked is not normalized along rows")
+        (scores,) = (node for node in match.nodes if node.op_type == "MatMul")
+        if not all(is_number(each, self._sound) for each in scores.inputs):
+            raise Decline("what scores are made of may be no numbers")
         return softmax.output
 
 

@@ -137,3 +137,45 @@ def test_a_scale_that_makes_numbers_none_keeps_it(operator: str, number: str) ->
         ),
         declined="the scale",
     )
+
+
+def fed_by(*body: str) -> str:
+    """Scores of a query that something was done to."""
+    return graph("p = Softmax <axis = -1> (s)", declared=", float eps = {1e-5}").replace(
+        "s = MatMul(q, k)", f"{' '.join(body)} s = MatMul(u, k)"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "u = Acos(q)",
+        "l = Log(q) u = Relu(l)",
+        "u = Sqrt(q)",
+        "u = Div(half, q)",
+        "u = Pow(q, half)",
+        "e = Exp(q) u = Mul(e, e)",
+    ],
+)
+def test_what_may_be_no_number_to_begin_with_keeps_it(body: str) -> None:
+    check(NanGuardElimination(), before=fed_by(body), declined="may be no numbers")
+
+
+def test_what_is_normalized_is_made_of_numbers() -> None:
+    body = (
+        "t = Mul(q, q) m = ReduceMean <axes = [-1]> (t) e = Add(m, eps) r = Sqrt(e) u = Div(q, r)"
+    )
+    check(
+        NanGuardElimination(),
+        before=fed_by(body),
+        after="""
+        t = Mul(q, q)
+        m = ReduceMean<axes=[-1]>(t)
+        e = Add(m, *)
+        r = Sqrt(e)
+        u = Div(q, r)
+        s = MatMul(u, k)
+        p = Softmax<axis=-1>(s)
+        y = MatMul(p, v)
+        """,
+    )
