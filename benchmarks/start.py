@@ -49,6 +49,7 @@ def main() -> None:
     parser = tables.parser(__doc__ or "")
     parser.add_argument("--pairs", type=int, default=7)
     chosen = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled but once
     with tempfile.TemporaryDirectory() as folder:
         tables.publish({"Start": start(Path(folder), chosen.pairs)}, chosen)
 
