@@ -313,6 +313,12 @@ def test_fusions_that_need_the_opset_follow():
     assert again.to_proto() == result.to_proto()
 
 
+def test_a_result_that_onnx_runtime_does_not_run_says_what_ran_it():
+    text = "g (float[1,1,4,4] x, float[1,4] r) => (float[1,1,1,1] y) <int64[1] i = {0}> { y = RoiAlign(x, r, i) }"
+    result = optimize(model(text, opset=16), opset=22)
+    assert "the result in ONNX's reference evaluator" in str(result.report.comparison)
+
+
 def test_every_change_of_an_operator_has_one_answer():
     """A version is either wider, or has an adapter, and is one that ONNX knows."""
     newest = 24

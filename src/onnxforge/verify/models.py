@@ -136,7 +136,9 @@ class Baseline:
             return self._different(f"the result cannot be run: {_brief(error)}")
         narrow = _narrow(model)
         worst, margin, errors = 0.0, 0.0, dict.fromkeys(self._names, 0.0)
-        note = ""
+        where, note = self.runtime, ""
+        if session.runtime != where:
+            where += f", the result in {session.runtime}"
         for run in runs:
             try:
                 outputs = session.run(run.feeds)
@@ -156,7 +158,7 @@ class Baseline:
                     note = f"; rounding its {run.nudged} moves the original's {name!r} as far"
                 if _ratio(difference, limit) >= _ratio(worst, margin):
                     worst, margin = difference, limit
-        return Comparison(worst, margin, errors, self.runtime + note)
+        return Comparison(worst, margin, errors, where + note)
 
     def _different(self, why: str) -> Comparison:
         errors = dict.fromkeys(self._names, math.inf)
