@@ -68,7 +68,6 @@ class PassManager:
         model.checker = self.checker
         model.admits = self._admission(model)
         model.provenance = self.provenance
-        model.nbytes_before = model.nbytes
         model.facts = {}
         try:
             with gc_paused():
@@ -118,6 +117,8 @@ class PassManager:
             return Step(each.name, number, 0, nodes, declined=idle[each])
         if not any(map(each.concerns, model.kinds())):
             return Step(each.name, number, 0, nodes)
+        if model.nbytes_before is None:  # counting takes longer than all else where nothing runs
+            model.nbytes_before = model.nbytes
         model.declined.clear()
         model.running = each.name
         edits = model.edits
