@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx.numpy_helper import from_array
 
 from onnxforge.storage import to_array
-from onnxforge.testing import check
+from onnxforge.testing import check, model
 from onnxforge_passes.constant_arithmetic_merging import ConstantArithmeticMerging
 
 
@@ -70,14 +71,15 @@ def test_the_new_constant_is_rounded_once() -> None:
     assert constant == np.float32(exact)
 
 
-def test_a_sum_that_loses_digits_is_left_alone() -> None:
+@pytest.mark.parametrize("a", ["100000000.0", "1e30"])
+def test_a_sum_that_loses_digits_is_left_alone(a: str) -> None:
     check(
         ConstantArithmeticMerging(),
-        before="""
-        g (float[N] x) => (float[N] y) <float a = {100000000.0}, float b = {0.001}> {
+        before=f"""
+        g (float[N] x) => (float[N] y) <float a = {{{a}}}, float b = {{0.001}}> {{
             u = Add(x, a)
             y = Add(u, b)
-        }
+        }}
         """,
         declined="loses digits",
     )
@@ -138,6 +140,20 @@ def test_division_by_zero_is_left_alone() -> None:
         """,
         declined="out of the range",
     )
+
+
+def test_division_by_infinity_is_left_alone() -> None:
+    proto = model(
+        """
+        g (float[N] x) => (float[N] y) <float a, float b> {
+            u = Mul(x, a)
+            y = Div(u, b)
+        }
+        """
+    )
+    (b,) = (tensor for tensor in proto.graph.initializer if tensor.name == "b")
+    b.CopyFrom(from_array(np.array(np.inf, np.float32), "b"))
+    check(ConstantArithmeticMerging(), before=proto, declined="out of the range")
 
 
 def test_constants_that_are_larger_together_are_left_alone() -> None:
