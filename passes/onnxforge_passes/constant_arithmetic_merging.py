@@ -85,7 +85,9 @@ class ConstantArithmeticMerging(RewritePass):
         # What rounding loses is about what adding b loses, unless b is much the smaller.
         if is_sum and ((lost > 0) & (np.abs(a_) > 16 * np.abs(b_))).any():
             raise Decline("the sum of the constants loses digits of the second")
-        if is_sum and (rounding(a_, dtype) & (np.abs(exact) < np.abs(a_) / 2)).any():
+        # Steps of the first stay when it is taken away; what the first adds decides on a step.
+        is_undone = rounding(a_, dtype) & (np.abs(exact) < np.abs(a_) / 2)
+        if is_sum and (is_undone | (rounding(b_, dtype) & (lost > 0))).any():
             raise Decline("a number that large may be added to round")
         if (is_sum or not (_is_exact(a_) or _is_exact(b_))) and _is_phase(second.output):
             raise Decline("it is not exact, and the last digit counts: it goes into Sin or Floor")

@@ -115,6 +115,19 @@ def test_a_sum_that_rounds_is_left_alone(first: str, second: str, dtype: str, a:
     )
 
 
+def test_what_is_added_ahead_of_rounding_is_left_alone() -> None:
+    check(
+        ConstantArithmeticMerging(),
+        before="""
+        g (float[N] x) => (float[N] y) <float a = {0.3}, float b = {12582912.0}> {
+            u = Add(x, a)
+            y = Add(u, b)
+        }
+        """,
+        declined="added to round",
+    )
+
+
 @pytest.mark.parametrize(("a", "b"), [("3e38", "10.0"), ("1e-30", "1e-30")])
 def test_a_product_out_of_range_is_left_alone(a: str, b: str) -> None:
     check(
