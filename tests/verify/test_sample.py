@@ -64,7 +64,7 @@ def test_moods(mood, holds):
             -5,
             4,
         ),
-        ("g (int64[N] x, int64[N] d) => (int64[N] y) { y = Div(x, d) }", "d", 1, 5),
+        ("g (int64[N] x, int64[N] d) => (int64[N] y) { y = Div(x, d) }", "d", -3, -2),
         (
             (
                 "g (int64[N] i) => (float[N,3] y) <int64 d = {3}, float[2] v = {0,1}> "

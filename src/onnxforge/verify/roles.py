@@ -22,7 +22,8 @@ _VISITED = 256
 class Role:
     """What a tensor may hold: one of *choices*, or *low* to *high*, both included.
 
-    `ascending` are the numbers 0, 1, 2, ...: axes.  `wildcard` is a shape with one -1.
+    `ascending` are the numbers 0, 1, 2, ...: axes.  `wildcard` is a shape with one -1.  What it may
+    be as well, but seldom is, and what others may not go together with, is `rare`.
     """
 
     low: int = 0
@@ -30,6 +31,7 @@ class Role:
     choices: tuple[float, ...] = ()
     ascending: bool = False
     wildcard: bool = False
+    rare: tuple[int, ...] = ()
 
 
 Sizes: TypeAlias = Callable[[Value | None], tuple[int, ...] | None]
@@ -47,6 +49,7 @@ _PASSING = {
 def role_of(value: Value, sizes: Sizes) -> Role | None:
     """What *value* has to be for its readers; None if none of them minds."""
     low, high, found = -(2**62), 2**62, False
+    rare: dict[int, None] = {}
     for node, index in _readings(value):
         rule = _RULES.get((node.domain, node.op_type, index))
         role = rule(node, sizes) if rule is not None else None
@@ -55,7 +58,8 @@ def role_of(value: Value, sizes: Sizes) -> Role | None:
         if role.choices or role.ascending or role.wildcard:
             return role
         low, high, found = max(low, role.low), min(high, role.high), True
-    return Role(low, max(low, high)) if found else None
+        rare.update(dict.fromkeys(role.rare))
+    return Role(low, max(low, high), rare=tuple(rare)) if found else None
 
 
 def texts_of(value: Value) -> list[str]:
@@ -152,11 +156,11 @@ def _compared(other: int) -> _Rule:
 
 def _ends(node: Node, sizes: Sizes) -> Role:
     shape = sizes(node.input(0))
-    return Role(1, max(1, min(shape, default=1)) if shape else 1)
+    return Role(1, max(1, min(shape, default=1)) if shape else 1, rare=(-1, 2**31))
 
 
-def _within(low: int, high: int) -> _Rule:
-    role = Role(low, high)
+def _within(low: int, high: int, *rare: int) -> _Rule:
+    role = Role(low, high, rare=rare)
     return lambda _node, _sizes: role
 
 
@@ -174,13 +178,13 @@ _RULES: dict[tuple[str, str, int], _Rule] = {
     ("", "ScatterND", 1): _coordinates,
     ("", "OneHot", 0): _one_hot,
     ("", "OneHot", 1): _within(2, 5),
-    ("", "Slice", 1): _within(0, 0),
+    ("", "Slice", 1): _within(0, 0, -2, -1, 1, 2),
     ("", "Slice", 2): _ends,
     ("", "Slice", 3): _AXES,
-    ("", "Slice", 4): _within(1, 1),
-    ("", "TopK", 1): _within(1, 1),
+    ("", "Slice", 4): _within(1, 1, -1, 2),
+    ("", "TopK", 1): _within(1, 1, 2),
     ("", "Reshape", 1): _fixed(Role(wildcard=True)),
-    ("", "Expand", 1): _within(1, 1),
+    ("", "Expand", 1): _within(1, 1, 2),
     ("", "Tile", 1): _within(1, 2),
     ("", "Pad", 1): _within(0, 1),
     ("", "ConstantOfShape", 0): _within(1, 3),
@@ -190,17 +194,17 @@ _RULES: dict[tuple[str, str, int], _Rule] = {
     ("", "Range", 0): _within(0, 1),
     ("", "Range", 1): _within(3, 6),
     ("", "Range", 2): _within(1, 2),
-    ("", "Loop", 0): _within(1, 3),
-    ("", "CumSum", 1): _within(0, 0),
-    ("", "CumProd", 1): _within(0, 0),
+    ("", "Loop", 0): _within(1, 3, 0),
+    ("", "CumSum", 1): _within(0, 0, -1, 1),
+    ("", "CumProd", 1): _within(0, 0, -1, 1),
     ("", "Trilu", 1): _within(-1, 1),
-    ("", "Div", 1): _within(1, 5),
-    ("", "Mod", 1): _within(1, 5),
+    ("", "Div", 1): _within(1, 5, -3, -2),
+    ("", "Mod", 1): _within(1, 5, -3, -2),
     ("", "Pow", 1): _within(0, 3),
     ("", "BitShift", 1): _within(0, 7),
-    ("", "SequenceAt", 1): _within(0, 1),
-    ("", "SequenceErase", 1): _within(0, 1),
-    ("", "SequenceInsert", 2): _within(0, 1),
+    ("", "SequenceAt", 1): _within(0, 1, -1),
+    ("", "SequenceErase", 1): _within(0, 1, -1),
+    ("", "SequenceInsert", 2): _within(0, 1, -1),
     ("", "NonMaxSuppression", 2): _within(1, 4),
     ("", "Equal", 0): _compared(1),
     ("", "Equal", 1): _compared(0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -40,13 +40,22 @@ class Mood(Enum):
     """What the numbers are like."""
 
     ORDINARY = "around 0, both zeros among them"
-    EXTREME = "from 1e-4 to 30, and the ends of the range of integers where any will do"
-    POSITIVE = "above 0, integers small"
+    EXTREME = "from 1e-4 to 30, integers at the ends of what they may be, and all bools true"
+    POSITIVE = "above 0, integers small, and a bool by itself false"
+    TIES = "few different ones, thresholds and halves among them, so that many are equal"
+    SMALL = "around 0.001, and rows of zeros"
+    LARGE = "from 100 to 10,000, and integers of any size"
     NOT_FINITE = "as ordinary, with NaN and infinities in places"
     NATURAL = "as people feed models: pixels from 0 to 1, tokens and masks not negative"
 
 
-_INTEGERS = {Mood.NATURAL: (0, 9), Mood.POSITIVE: (1, 4), Mood.EXTREME: (-200, 255)}
+_INTEGERS = {
+    Mood.NATURAL: (0, 9),
+    Mood.POSITIVE: (1, 4),
+    Mood.EXTREME: (-200, 255),
+    Mood.TIES: (-2, 2),
+}
+_HALVES = (-1.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.5, 2.5)
 
 
 class Sampler:
@@ -55,7 +64,7 @@ class Sampler:
     *sizes* are those of symbolic dimensions; a symbol without one gets a small size unlike the
     others, and keeps it, so that all values of one sampler fit together.  *unknown* is the symbol
     that stands for dimensions of which nothing is known, `{name}` and `{axis}` being filled in;
-    without it they cannot be sampled.
+    without it they cannot be sampled.  *thresholds* are what numbers are compared to.
     """
 
     def __init__(
@@ -65,11 +74,13 @@ class Sampler:
         *,
         unknown: str = "",
         seed: int = 0,
+        thresholds: Sequence[float] = (),
     ) -> None:
         self.sizes = dict(sizes or {})
         self.mood = mood
         self.unknown = unknown
         self.seed = seed
+        self.thresholds = thresholds
 
     def __call__(self, value: Value) -> Any:
         """What *value* could be: an array; for sequences a list, for maps a dict.
@@ -139,7 +150,7 @@ class Sampler:
         if is_float(dtype):
             return self._floats(value, shape, dtype, random)
         if dtype == np.bool_:
-            return _mask(shape, random) if _is_mask(value) else random.random(shape) < 0.5
+            return self._bools(value, shape, random)
         return self._integers(value, shape, dtype, random)
 
     def _known(self, contents: ShapeValue, shape: tuple[int, ...]) -> Array | None:
@@ -173,6 +184,19 @@ class Sampler:
             return numbers.astype(dtype)
         if self.mood is Mood.POSITIVE:
             return (np.abs(numbers) + 0.1).astype(dtype)
+        if self.mood is Mood.TIES:
+            around = [number for each in self.thresholds for number in (each, -each, 2 * each)]
+            return _mixed(random.choice(_HALVES, shape), around, random).astype(dtype)
+        if self.mood is Mood.SMALL:
+            # The squares of what is smaller a type of 16 bits could not tell from 0.
+            numbers *= 1e-3 if dtype.itemsize > 2 else 0.1
+            if numbers.ndim > 1 and len(numbers) > 1:
+                numbers[0] = 0
+            return numbers.astype(dtype)
+        if self.mood is Mood.LARGE:
+            # More of one sign, lest sums cancel that might overflow.
+            flat[:] = np.where(flat < -1, -1, 1) * 10 ** random.uniform(2, 4, flat.shape)
+            return numbers.astype(dtype)
         if self.mood is Mood.EXTREME:
             flat *= 10 ** random.uniform(-4, 1.2, flat.shape)
             np.clip(flat.real, -30, 30, out=flat.real)
@@ -181,6 +205,16 @@ class Sampler:
         if self.mood is Mood.NOT_FINITE:
             _sprinkle(flat, (np.nan, np.inf, -np.inf), random)
         return numbers.astype(dtype)
+
+    def _bools(self, value: Value, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+        if _is_mask(value):
+            return _mask(shape, random)
+        if self.mood is Mood.EXTREME:
+            return np.ones(shape, np.bool_)
+        # What decides between two branches must have decided for each of them.
+        if self.mood is Mood.POSITIVE and math.prod(shape) == 1:
+            return np.zeros(shape, np.bool_)
+        return random.random(shape) < 0.5
 
     def _integers(
         self,
@@ -193,15 +227,29 @@ class Sampler:
         role = roles.role_of(value, self._sizes_of)
         if role is None and self.mood is Mood.NATURAL and _is_mask(value):
             return _mask(shape, random).astype(dtype)
+        lowest, highest = int(limits.min), min(int(limits.max), 2**63 - 1)
+        special: Sequence[float] = ()
         if role is None:
             low, high = _INTEGERS.get(self.mood, (-4, 9))
-            if self.mood is not Mood.POSITIVE and dtype.itemsize == 1:
+            if self.mood is Mood.LARGE:
+                # The lowest of all divided by -1 ends the process that tries it.
+                low, high = lowest + 1, highest
+                special = low, high
+            elif self.mood is Mood.TIES:
+                special = [int(each) + step for each in self.thresholds for step in (-1, 0, 1)]
+            elif self.mood is not Mood.POSITIVE and dtype.itemsize == 1:
                 low, high = -200, 255
             role = roles.Role(low, high)
-        elif role.low < 0 <= role.high and self.mood is not Mood.EXTREME:
+        elif role.choices or role.ascending or role.wildcard:
+            pass
+        elif self.mood is Mood.EXTREME:
+            rare = tuple(each for each in role.rare if lowest <= each <= highest)
+            special = rare or (role.low, role.high)
+            role = roles.Role(choices=rare) if rare else role
+        elif role.low < 0 <= role.high:
             role = roles.Role(0, role.high)  # indices that count from the end are rare in life
-        numbers = roles.fill(role, shape, random)
-        clipped: Array = np.clip(numbers, int(limits.min), int(min(limits.max, 2**62)))
+        numbers = _mixed(roles.fill(role, shape, random), special, random)
+        clipped: Array = np.clip(numbers, lowest, highest)
         return clipped.astype(dtype)
 
     def _sizes_of(self, value: Value | None) -> tuple[int, ...] | None:
@@ -273,6 +321,14 @@ def _mask(shape: tuple[int, ...], random: np.random.Generator) -> Array:
     if mask.ndim:
         mask[..., :1] = True
     return mask
+
+
+def _mixed(numbers: Array, special: Sequence[float], random: np.random.Generator) -> Array:
+    """*numbers* with half of them replaced by some of the *special* ones, if there are any."""
+    if not special:
+        return numbers
+    chosen = random.choice(np.asarray(special), numbers.shape)
+    return np.where(random.random(numbers.shape) < 0.5, chosen, numbers)
 
 
 def _sprinkle(flat: Array, numbers: tuple[float, ...], random: np.random.Generator) -> None:
