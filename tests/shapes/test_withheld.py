@@ -77,3 +77,16 @@ def test_nothing_is_claimed_of_pieces_whose_axis_runtimes_do_not_agree_on(split,
     }}
     """)
     assert Model(proto).graph.values["t"].shape == shape
+
+
+@pytest.mark.parametrize(("x", "axes"), [(np.float32(1), None), (np.ones((2, 3), np.float32), 2)])
+def test_how_many_axes_indices_have_is_not_said_of_a_scalar(x, axes):
+    sizes = f"[{','.join(map(str, x.shape))}]" if x.ndim else ""
+    proto = parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 17]> g (float{sizes} x) => (t) {{ t = NonZero(x) }}'
+    )
+    (t,) = evaluate(proto, {"x": np.asarray(x)})
+    value = Model(proto).graph.values["t"]
+    assert value.dtype == 7
+    assert value.shape[0] == axes if axes else not is_constant(value.shape[0])
+    assert t.shape[0] == (axes or 1)

@@ -53,6 +53,11 @@ def _einsum(node: NodeProto, _: int, __: Constants) -> None:
         _leave_element_type(node)
 
 
+def _non_zero(node: NodeProto, _: int, __: Constants) -> None:
+    # Of a scalar ONNX gives indices of no axes, ONNX Runtime those of a list of one.
+    node.input[:] = [WITHHELD]
+
+
 def _pool(node: NodeProto, _: int, __: Constants) -> None:
     attributes = _attributes(node)
     kernel = attributes.get("kernel_shape", [])
@@ -125,6 +130,7 @@ _CHANGES: dict[str, Callable[[NodeProto, int, Constants], None]] = {
     "Einsum": _einsum,
     "LpPool": _pool,
     "MaxPool": _pool,
+    "NonZero": _non_zero,
     "Resize": _resize,
     "Slice": _slice,
     "SplitToSequence": _split_to_sequence,
