@@ -229,14 +229,6 @@ FLOATS = "g (float[N,8] x) => (float[N,8] y)"
             lambda _, x, _shape: x,
             id="a broadcast one way",
         ),
-        pytest.param(
-            "g (float[N,M] x) => (float[N,M] y) { a = Identity(x) y = Neg(a) }",
-            "Identity",
-            lambda op, x: op.Reshape(
-                x, op.Concat(op.Shape(x, start=0, end=1), np.array([-1]), axis=0)
-            ),
-            id="nothing at all",
-        ),
     ],
 )
 def test_a_pass_that_is_seldom_wrong_is_refused(text, op_type, rewrite):

@@ -71,6 +71,7 @@ class Tries:
         self._nodes = nodes
         dtypes = [helper.tensor_dtype_to_np_dtype(value.dtype) for value in starts if value.dtype]
         self._has_floats = any(map(is_float, dtypes))
+        self._has_narrow = any(is_float(each) and np.dtype(each).itemsize <= 2 for each in dtypes)
         self._has_integers = any(np.dtype(dtype).kind in "iu" for dtype in dtypes)
         self._is_opaque = any(node.subgraphs or node.domain for node in nodes)
         self._is_linear = self._is_made_of(_LINEAR)
@@ -99,9 +100,10 @@ class Tries:
                     yield mood, seed
 
     def sizes(self, known: Sizes, least: Sizes) -> Iterator[dict[str, int]]:
-        """Sizes unlike the *known* ones: odd instead of even, and larger; some 1; all 0.
+        """Sizes unlike the *known* ones: odd instead of even, and larger; some of them 1.
 
-        None below the *least* there can be: no pass need be right where the model fails.
+        None below the *least* there can be: no pass need be right where the model fails.  None is 0:
+        of that some kernels end the process, and passes may have been told that it never comes.
         """
         if not known or self._is_opaque or any(node.op_type in _UNGUARDED for node in self._nodes):
             return
@@ -109,9 +111,6 @@ class Tries:
         if len(known) > 1:
             others = {symbol: size + 1 for symbol, size in known.items()}
             choices += [others | dict.fromkeys(list(known)[first::2], 1) for first in (0, 1)]
-        if self._is_made_of(_DEFINED_FOR_ALL):
-            # Not all kernels of other operators expect to be given nothing.
-            choices.append(dict.fromkeys(known, 0))
         for sizes in choices:
             yield {symbol: max(size, least.get(symbol, 0)) for symbol, size in sizes.items()}
 
@@ -122,7 +121,10 @@ class Tries:
     def _can_be_large(self) -> bool:
         if not all(map(_divides_safely, self._nodes)):
             return False
-        return self._is_calm if self._has_integers else not (self._is_linear or self._has_sizes)
+        # Of 16 bits most things overflow, here or there on the way.
+        if self._has_integers or self._has_narrow:
+            return self._is_calm
+        return not (self._is_linear or self._has_sizes)
 
     def _is_made_of(self, op_types: frozenset[str]) -> bool:
         return all(node.op_type in op_types and not node.domain for node in self._nodes)
