@@ -8,6 +8,8 @@ from onnx import TensorProto as T
 
 from onnxforge import Const, Model, PassManager, RewritePass, Value
 from onnxforge.testing import NeverFired, assert_pass_is_sound, models
+from onnxforge.testing.operators import RULES
+from onnxforge.testing.sketch import Sketch
 
 
 class NegationFolding(RewritePass):
@@ -81,6 +83,16 @@ def test_whole_numbers_are_divided_by_what_no_runtime_dies_of(proto):
         if node.inputs[0].dtype in (T.INT32, T.INT64):
             assert node.inputs[1].is_constant
             assert (node.inputs[1].numpy() > 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_no_einsum_sums_up_nothing(data):
+    sketch = Sketch(data.draw, 17)
+    sketch.declare(T.FLOAT, ["N", 0])
+    assert RULES["Einsum"](sketch) is None
+    sketch.declare(T.FLOAT, ["N", 4])
+    assert RULES["Einsum"](sketch) is not None
 
 
 def test_a_pass_whose_pattern_occurs_has_fired(recwarn):

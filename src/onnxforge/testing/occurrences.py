@@ -254,7 +254,12 @@ def _drawn(draft: Sketch, call: Call) -> NodeProto | None:
 
 
 def _may_end_the_process(draft: Sketch, node: NodeProto) -> bool:
-    """Whether ONNX Runtime may die of a node: of the lowest whole number divided by -1."""
+    """Whether ONNX Runtime may die of a node.
+
+    It does of the lowest whole number divided by -1, and of an Einsum that sums up nothing.
+    """
+    if node.op_type == "Einsum":
+        return any(0 in draft.known[name].shape for name in node.input)
     if node.op_type not in ("Div", "Mod") or draft.known[node.input[0]].dtype in FLOATS:
         return False
     divisor = draft.arrays.get(node.input[1])
