@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from onnx import ModelProto
+from onnx.parser import parse_model
 
 from onnxforge import Model, optimize
 from onnxforge.testing import model
@@ -67,3 +69,21 @@ def test_optimizing_the_result_again_returns_the_same_bytes(path, tmp_path):
     ]
     assert digests[0] == digests[1]
     assert twice.report.changes == 0
+
+
+def test_what_comes_of_a_model_does_not_depend_on_whether_it_is_checked() -> None:
+    proto = parse_model("""
+        <ir_version: 10, opset_import: ["": 18, "mine": 1]>
+        g (float[N,4] x, float[2,3] z) => (float[2,3] y) <int64 one = {1}> {
+           s = SplitToSequence <axis = 0> (z, one)
+           a = ConcatFromSequence <axis = 0> (s)
+           b = mine.Gate(a)
+           t = SplitToSequence <axis = 0> (b, one)
+           y = ConcatFromSequence <axis = 0> (t)
+        }
+        <domain: "mine", opset_import: ["": 18]> Gate (x) => (y) { g = Sigmoid(x) y = Mul(x, g) }
+        """)
+    passes = ["sequence-elimination"]
+    one, other = (optimize(proto, passes, verify=verify).to_bytes() for verify in (False, "model"))
+    assert one == other
+    assert not optimize(ModelProto.FromString(one), passes).report.changes

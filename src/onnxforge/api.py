@@ -143,13 +143,14 @@ class _Check:
     ) -> None:
         from onnxforge.verify import Baseline, EditChecker
 
-        self.baseline: Baseline = Baseline(model, feeds)
+        # Views cost nothing to copy; and what comes of a model must not depend on what was asked of
+        # it before, such as for sizes to check it in.
+        self.original = model.copy()
+        self.base = self.original
+        self.baseline: Baseline = Baseline(self.original, feeds)
         self.edits: EditChecker | None = EditChecker() if verify == "edits" else None
         self.passes = passes
         self.folder = Path(keep) if keep is not None else None
-        # Views cost nothing to copy, and it is run again only where something differs.
-        self.original = model.copy()
-        self.base = self.original
 
     def rebase(self, model: Model) -> None:
         """Look for the edit at fault, if need be, among those made of *model* as it is now."""

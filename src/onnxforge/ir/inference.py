@@ -75,7 +75,8 @@ class Inference:
         """Forget what is vague, if there were edits since: they may tell more of values after them.
 
         What is complete stays so, and needs no second look.  What ONNX found holds on; it is asked
-        again only where bodies have inputs, of which nobody else knows what comes in.
+        again only where bodies have inputs, of which nobody else knows what comes in, and where
+        functions are called, of which nobody else knows what comes out.
         """
         if self._types is None or self._edits == self._model.edits:
             return
@@ -88,8 +89,10 @@ class Inference:
                     continue
                 if known.is_sized:
                     self._types[value] = replace(known, value=None)
-                elif value.producer is None and graph.outer is not None:
-                    is_open = True
+                elif value.producer is None:
+                    is_open |= graph.outer is not None
+                elif known.shape is None:
+                    is_open |= self._calls.called(value.producer) is not None
                 value.known = None
         if is_open:
             self._types = None
