@@ -74,14 +74,21 @@ def test_optimizing_the_result_again_returns_the_same_bytes(path, tmp_path):
 def test_what_comes_of_a_model_does_not_depend_on_whether_it_is_checked() -> None:
     proto = parse_model("""
         <ir_version: 10, opset_import: ["": 18, "mine": 1]>
-        g (float[N,4] x, float[2,3] z) => (float[2,3] y) <int64 one = {1}> {
+        g (float[N,4] x, float[2,3] z) => (float[2,3] y) {
+           one = Constant <value = int64 {1}> ()
            s = SplitToSequence <axis = 0> (z, one)
            a = ConcatFromSequence <axis = 0> (s)
-           b = mine.Gate(a)
-           t = SplitToSequence <axis = 0> (b, one)
+           b = mine.Gate <k = 0.5> (a)
+           too = Constant <value = int64 {1}> ()
+           t = SplitToSequence <axis = 0> (b, too)
            y = ConcatFromSequence <axis = 0> (t)
         }
-        <domain: "mine", opset_import: ["": 18]> Gate (x) => (y) { g = Sigmoid(x) y = Mul(x, g) }
+        <domain: "mine", opset_import: ["": 18]> Gate <k> (x) => (y) {
+           a = Constant <value_float: float = @k> ()
+           s = Mul(x, a)
+           g = Sigmoid(s)
+           y = Mul(x, g)
+        }
         """)
     passes = ["sequence-elimination"]
     one, other = (optimize(proto, passes, verify=verify).to_bytes() for verify in (False, "model"))
