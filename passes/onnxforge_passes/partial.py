@@ -29,8 +29,8 @@ _MAX_STEPS = 12
 def is_number(value: Value, known: dict[Node, None]) -> bool:
     """Whether a value is made of finite numbers if those that go into the model are, of usual size.
 
-    Constants count among them; an infinite mask is for whoever asks to look at.
-    The nodes found to keep numbers are noted in *known*, so that looking on takes no second look.
+    Constants count among them; an infinite mask is for whoever asks to look at.  The nodes found to
+    keep numbers are noted in *known*, so that looking on takes no second look.
     """
     found: dict[Node, None] = {}
     pending = [value]
@@ -99,10 +99,9 @@ def _is_above_zero(value: Value | None, steps: int = _MAX_STEPS) -> bool:
         return all(_is_not_negative(each, steps - 1) for each in node.inputs) and any(
             _is_above_zero(each, steps - 1) for each in node.inputs
         )
-    return node.op_type in ("Max", "Clip") and any(
-        _is_above_zero(each, steps - 1)
-        for each in node.inputs[: 2 if node.op_type == "Clip" else 9]
-    )
+    if node.op_type == "Clip":
+        return any(_is_above_zero(each, steps - 1) for each in node.inputs[:2])
+    return node.op_type == "Max" and any(_is_above_zero(each, steps - 1) for each in node.inputs)
 
 
 def _numbers(value: Value | None) -> npt.NDArray[np.float64] | None:

@@ -16,8 +16,8 @@ class SoftmaxFusion(Fusion):
         exp(d) / sum(exp(d)),   d - log(sum(exp(d))),   d = x - max(x)
 
     Without the maximum it may overflow where Softmax does not, and is left as it is; so is the
-    logarithm of a Softmax, which may be infinite where LogSoftmax is not.  In float64 ONNX Runtime's LogSoftmax is minus infinity
-    beside an infinity, where nothing is a number; so it is float32 alone.
+    logarithm of a Softmax, which may be infinite where LogSoftmax is not.  In float64 ONNX Runtime's
+    LogSoftmax is minus infinity beside an infinity, where nothing is a number; so it is float32 alone.
     """
 
     def pattern(self, op: Any, x: Value, axes: Const | None, axes2: Const | None) -> Any:

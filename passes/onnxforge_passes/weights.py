@@ -31,12 +31,11 @@ def scaled(W: Array, factor: Array) -> Array:
     """The weights times a *factor* that broadcasts to them, computed and rounded as above."""
     rows = max(1, _BLOCK * len(W) // max(1, W.size))
     factor = np.broadcast_to(factor, W.shape)
-    with np.errstate(all="ignore"):
-        products = (
-            (W[start : start + rows] * factor[start : start + rows]).reshape(-1)
-            for start in range(0, len(W), rows)
-        )
-        return _rounded(products, W.dtype, W.size).reshape(W.shape)
+    products = (
+        (W[start : start + rows] * factor[start : start + rows]).reshape(-1)
+        for start in range(0, len(W), rows)
+    )
+    return _rounded(products, W.dtype, W.size).reshape(W.shape)
 
 
 def _rounded(parts: Iterable[Array], dtype: np.dtype[Any], size: int) -> Array:

@@ -50,8 +50,8 @@ def optimize(
             sequence of both.  They run in order, again and again until nothing changes.  Without,
             those of the target: `"standard"` for most.
         target: Where the model is to run, one of `targets.names()` or a `.json` file: no operator is
-            introduced that it has no kernel for.  The default stands for whatever implements the standard; with
-            *passes* of your own it is not enforced.
+            introduced that it has no kernel for.  The default stands for whatever implements the
+            standard; with *passes* of your own it is not enforced.
         verify: `"model"` compares the original and the result as a whole; `"edits"` also compares
             each edit as it is made, and leaves out those found wrong; False compares nothing.
         in_place: Change *model* itself, a `Model` or `ModelProto`, instead of a copy.  After an

@@ -8,9 +8,9 @@ from onnx import GraphProto, TensorShapeProto, ValueInfoProto
 
 from onnxforge.errors import OnnxForgeError
 from onnxforge.ir import Model
+from onnxforge.shapes.dims import MAX_SIZE
 
-_LARGEST = 2**63 - 1
-_SIZES = f"sizes are from 1 to {_LARGEST}"
+_SIZES = f"sizes are from 1 to {MAX_SIZE}"
 
 
 def fix_shapes(
@@ -37,7 +37,7 @@ def fix_shapes(
         wanted |= _fix_input(inputs[name], shape, wanted)
     symbols = {dim.dim_param for dim in _dimensions(proto) if dim.dim_param}
     for name, size in wanted.items():
-        if not 0 < size <= _LARGEST:
+        if not 0 < size <= MAX_SIZE:
             raise OnnxForgeError(f"dimension {name!r} cannot be {size}: {_SIZES}")
         if name not in symbols and name in (dims or {}):
             known = ", ".join(sorted(symbols)) or "none"
@@ -72,7 +72,7 @@ def _fix_input(
             known = found.setdefault(dim.dim_param, wanted.get(dim.dim_param, size))
         if known not in (None, size):
             raise OnnxForgeError(f"dimension {axis} of input {info.name!r} is {known}, not {size}")
-        if not 0 < size <= _LARGEST:
+        if not 0 < size <= MAX_SIZE:
             raise OnnxForgeError(
                 f"dimension {axis} of input {info.name!r} cannot be {size}: {_SIZES}"
             )

@@ -7,9 +7,7 @@ from typing import Any
 
 from onnxforge.shapes import shape_elementwise, shape_movement, shape_products, shape_spatial
 from onnxforge.shapes.call import Call, KnownInput
-from onnxforge.shapes.dims import Dim, Shape
-
-_MAX_SIZE = 2**63 - 1
+from onnxforge.shapes.dims import MAX_SIZE, Dim, Shape
 
 _rules = shape_elementwise.rules | shape_movement.rules | shape_products.rules | shape_spatial.rules
 
@@ -36,6 +34,6 @@ def output_shapes(
 
 def _sane(size: int | Dim | None) -> int | Dim | None:
     """A size, or unknown where a failing node would have a negative one, or one beyond all types."""
-    if isinstance(size, int) and not 0 <= size <= _MAX_SIZE:
+    if isinstance(size, int) and not 0 <= size <= MAX_SIZE:
         return None
     return size

@@ -70,6 +70,8 @@ class Baseline:
         self.runtime = ""
         self.unchecked = ""
         self._runs: list[_Run] = []
+        # The same, with how far rounding constants anew moves them, once that was asked.
+        self._anew: list[_Run] = []
         self._names = list(model.graph.output_names)
         self._foreign = _foreign(model)
         self._narrow = _narrow(model)
@@ -110,6 +112,7 @@ class Baseline:
             raise OnnxForgeError(f"the reference has no output {missing[0]!r}")
         right = [outputs[name] for name in self._names]
         self._runs = [replace(run, outputs=right) for run in self._runs]
+        self._anew = []
 
     def compare(self, model: Model, original: Model | None = None) -> Comparison:
         """What *model* makes of the same inputs, compared with what the original made of them.
@@ -123,7 +126,8 @@ class Baseline:
         comparison = self._compared(model, self._runs)
         if original is None or comparison.is_equivalent or math.isinf(comparison.error):
             return comparison
-        return self._compared(model, [_rounded_anew(run, original) for run in self._runs])
+        self._anew = self._anew or [_rounded_anew(run, original) for run in self._runs]
+        return self._compared(model, self._anew)
 
     def _compared(self, model: Model, runs: list[_Run]) -> Comparison:
         try:
