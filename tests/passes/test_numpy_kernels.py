@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from onnxforge.storage import from_array
 from onnxforge_passes import numpy_kernels
 from onnxforge_passes.numpy_kernels import Array, Undefined
 
+RUNTIME = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
 INTEGERS = [np.int64, np.int32]
 MOVABLE = [np.int64, np.int32, np.float32, np.bool_]
 
@@ -390,15 +392,16 @@ def test_what_has_no_answer_gets_none(op_type: str, inputs: list[Array]) -> None
 
 
 @pytest.mark.parametrize(("size", "parts", "opset"), [(3, 2, 17), (4, 3, 18), (0, 2, 18)])
-def test_a_split_into_parts_that_no_runtime_makes_has_no_answer(
+def test_a_split_into_parts_that_not_every_runtime_makes_has_no_answer(
     size: int, parts: int, opset: int
 ) -> None:
     attributes = {"num_outputs": parts} if opset >= 18 else {}
     model = model_of("Split", [np.arange(size)], parts, opset, attributes)
     with pytest.raises(Undefined):
         numpy_kernels.compute(next(iter(model.graph)), [np.arange(size)])
-    with pytest.raises(EvaluationError):
-        evaluate(model.to_proto(), fallback=False)
+    if opset < 18 or RUNTIME < (1, 32):
+        with pytest.raises(EvaluationError):
+            evaluate(model.to_proto(), fallback=False)
 
 
 def test_large_results_are_left_to_a_runtime() -> None:
