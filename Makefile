@@ -1,9 +1,9 @@
 # The developer's interface.  Each target makes the virtual environment it needs, once, and again
-# when pyproject.toml changes: entry points are read at installation.
+# when pyproject.toml or constraints.txt changes: entry points are read at installation.
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test fuzz lint types docs bench bundle bench-arm64 test-arm64 tutorial android-models android android-count test-android
 .DELETE_ON_ERROR:
@@ -92,14 +92,14 @@ test-arm64: .venv/.dev ## the library under emulation; ARM64=short for CI's shar
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.installed: pyproject.toml | .venv/bin/python
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable .
 	@touch $@
 
-.venv/.examples: pyproject.toml | .venv/bin/python
+.venv/.examples: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable '.[examples]'
 	@touch .venv/.installed $@
 
-.venv/.dev: pyproject.toml | .venv/bin/python
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable '.[dev]'
 	@touch .venv/.installed .venv/.examples $@

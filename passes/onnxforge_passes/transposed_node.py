@@ -175,6 +175,8 @@ def _reduce(node: Node, perm: Perm) -> Transposed | None:
     gone = [axis % rank for axis in axes] if axes else list(range(rank))
     if axes:
         before = [perm[axis] for axis in gone]
+        if gone == [rank - 1] != before and _is_of_a_normalization(node):
+            return None  # runtimes know normalizations over the last dimension alone
         if value is None:
             found.attributes["axes"] = before
         else:
@@ -182,6 +184,16 @@ def _reduce(node: Node, perm: Perm) -> Transposed | None:
     if not node.attribute("keepdims"):
         found.result = _left(perm, gone)
     return found
+
+
+def _is_of_a_normalization(node: Node) -> bool:
+    """Whether the root is taken of a mean, with something added to it or not."""
+    if node.op_type != "ReduceMean":
+        return False
+    readers = node.output.consumers
+    added = [value for each in readers if each.op_type == "Add" for value in each.outputs]
+    after = [each for value in added for each in value.consumers]
+    return any(each.op_type == "Sqrt" for each in (*readers, *after))
 
 
 def _arg(node: Node, perm: Perm) -> Transposed | None:

@@ -160,6 +160,34 @@ def test_what_saves_nothing_stays() -> None:
     )
 
 
+ROOT_MEAN_SQUARE = """
+    q = Pow(t, two) m = ReduceMean <axes = [-1]> (q) a = Add(m, e) r = Sqrt(a) u = Div(t, r)
+"""
+
+
+@pytest.mark.parametrize("spelling", ["a = Add(m, e) r = Sqrt(a)", "r = Sqrt(m)"])
+def test_a_normalization_over_the_last_dimension_stays_one(spelling: str) -> None:
+    body = ROOT_MEAN_SQUARE.replace("a = Add(m, e) r = Sqrt(a)", spelling)
+    weights = "<float two = {2}, float e = {1}>"
+    check(TransposeCancellation(), before=between(body, weights=weights))
+
+
+def test_one_over_another_dimension_comes_along() -> None:
+    check(
+        TransposeCancellation(),
+        before=between(
+            ROOT_MEAN_SQUARE.replace("[-1]", "[1]"), weights="<float two = {2}, float e = {1}>"
+        ),
+        after="""
+        t1 = Pow(x, *)
+        t2 = ReduceMean<axes=[2]>(t1)
+        t3 = Add(t2, *)
+        t4 = Sqrt(t3)
+        y = Div(x, t4)
+        """,
+    )
+
+
 def test_readers_that_need_the_transpose_keep_it() -> None:
     check(
         TransposeCancellation(),
