@@ -91,6 +91,17 @@ def test_integers_are_what_their_readers_can_take(text, name, low, high):
     assert (numbers.min(), numbers.max()) == (low, high)
 
 
+def test_indices_that_are_compared_as_well_count_from_the_end_all_the_same():
+    i = values(
+        "g (float[5,2] x, int64[N] i) => (float[N,2] y, bool[N] z) <int64 three = {3}, int64 far = {9}>"
+        "{ y = Gather(x, i) z = Equal(i, three) w = Equal(i, far) }"
+    )["i"]
+    found = {mood: Sampler({"N": 64}, mood)(i) for mood in (Mood.NATURAL, Mood.EXTREME)}
+    assert set(found[Mood.NATURAL]) <= {3, 4}
+    assert found[Mood.EXTREME].min() == -5
+    assert found[Mood.EXTREME].max() == 4
+
+
 def test_a_value_computed_from_shapes_agrees_with_them():
     found = values("g (float[N,4] x) => (float[N,4] y) { s = Shape(x) y = Expand(x, s) }")
     sampler = Sampler({"N": 6})

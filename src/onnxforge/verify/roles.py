@@ -20,7 +20,8 @@ _VISITED = 256
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a tensor may hold: one of *choices*, or *low* to *high*, both included.
+    """What a tensor may hold: *low* to *high*, both included, or one of *choices*, which are what
+    it mostly is if there are numbers between *low* and *high* as well.
 
     `ascending` are the numbers 0, 1, 2, ...: axes.  `wildcard` is a shape with one -1.  What it may
     be as well, but seldom is, and what others may not go together with, is `rare`.
@@ -50,16 +51,24 @@ def role_of(value: Value, sizes: Sizes) -> Role | None:
     """What *value* has to be for its readers; None if none of them minds."""
     low, high, found = -(2**62), 2**62, False
     rare: dict[int, None] = {}
+    choices: tuple[float, ...] = ()
     for node, index in _readings(value):
         rule = _RULES.get((node.domain, node.op_type, index))
         role = rule(node, sizes) if rule is not None else None
         if role is None:
             continue
-        if role.choices or role.ascending or role.wildcard:
+        if role.ascending or role.wildcard:
             return role
+        if role.choices:
+            choices = choices or role.choices
+            continue
         low, high, found = max(low, role.low), min(high, role.high), True
         rare.update(dict.fromkeys(role.rare))
-    return Role(low, max(low, high), rare=tuple(rare)) if found else None
+    if not found:
+        return Role(choices=choices) if choices else None
+    high = max(low, high)
+    fitting = tuple(each for each in choices if low <= each <= high)
+    return Role(low, high, fitting, rare=tuple(rare))
 
 
 def texts_of(value: Value) -> list[str]:

@@ -240,12 +240,14 @@ class Sampler:
             elif self.mood is not Mood.POSITIVE and dtype.itemsize == 1:
                 low, high = -200, 255
             role = roles.Role(low, high)
-        elif role.choices or role.ascending or role.wildcard:
+        elif role.ascending or role.wildcard or (role.choices and role.low == role.high):
             pass
         elif self.mood is Mood.EXTREME:
             rare = tuple(each for each in role.rare if lowest <= each <= highest)
             special = rare or (role.low, role.high)
-            role = roles.Role(choices=rare) if rare else role
+            role = roles.Role(role.low, role.high, rare)
+        elif role.choices:
+            pass
         elif role.low < 0 <= role.high:
             role = roles.Role(0, role.high)  # indices that count from the end are rare in life
         numbers = _mixed(roles.fill(role, shape, random), special, random)
