@@ -10,13 +10,11 @@ class ShapeSharing(Pass):
     first alone, and a product of sizes is that of the same sizes elsewhere.
     """
 
-    def concerns(self, graph: Graph) -> bool:
-        """Whether there may be sizes in *graph*: they are read there, or come from around it."""
-        is_inner = graph.outer is not None or graph.operator is not None
-        return is_inner or graph.has("Shape") or graph.has("Size")
-
     def run(self, graph: Graph) -> int:
         """Let the first of equal values stand for the others; return how many these were."""
+        is_inner = graph.outer is not None or graph.operator is not None
+        if not (is_inner or graph.has("Shape") or graph.has("Size")):
+            return 0  # sizes are neither read here nor come from around the graph
         changes = 0
         first: dict[tuple[int, shapes.ShapeValue], Value] = {}
         for node in graph:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from onnxforge.errors import OnnxForgeError, PassError
@@ -63,6 +64,7 @@ class PassManager:
         raised, which then names the pass as well; the model is then consistent, but half done.
         """
         leaves = [leaf for each in self.passes for leaf in each.leaves()]
+        types = tuple(map(type, leaves))
         nodes = _count(model)
         report = Report(nodes_before=nodes, verify="edits" if self.checker else "")
         model.checker = self.checker
@@ -71,14 +73,26 @@ class PassManager:
         model.facts = {}
         try:
             with gc_paused():
+                edits = -1
                 for number in range(1, self.max_rounds + 1):
                     model.infer_anew()
                     report.settled = True
-                    for leaf in leaves:
-                        step = self._step(leaf, model, number, nodes)
+                    for place, leaf in enumerate(leaves):
+                        if model.edits != edits:
+                            edits = model.edits
+                            idle = _idle(leaves, model)
+                            is_due = _concerned(
+                                types, frozenset(g.op_types for g in model.graphs())
+                            )
+                        if place in idle:
+                            step = Step(leaf.name, number, 0, nodes, declined=idle[place])
+                        elif not is_due[place]:
+                            step = Step(leaf.name, number, 0, nodes)
+                        else:
+                            step = self._step(leaf, model, number, nodes)
+                            report.settled &= not step.changes
+                            nodes = step.nodes
                         report.steps.append(step)
-                        report.settled &= not step.changes
-                        nodes = step.nodes
                     if report.settled:
                         break
         finally:
@@ -90,11 +104,8 @@ class PassManager:
             model.nbytes_before = None
         model.commit()
         if report.settled and self.checker is None and self.target is None:
-            last = zip(leaves, report.steps[-len(leaves) :], strict=True)
-            model.idle = (
-                model.edits,
-                {leaf: step.declined for leaf, step in last if isinstance(leaf, Hashable)},
-            )
+            last = report.steps[-len(leaves) :]
+            model.idle = model.edits, list(zip(leaves, (s.declined for s in last), strict=True))
         report.nodes = nodes
         return report
 
@@ -112,11 +123,6 @@ class PassManager:
 
     def _step(self, each: Pass, model: Model, number: int, nodes: int) -> Step:
         """Run one pass on a model that has so many *nodes*."""
-        edits, idle = model.idle
-        if edits == model.edits and isinstance(each, Hashable) and each in idle:
-            return Step(each.name, number, 0, nodes, declined=idle[each])
-        if not any(map(each.concerns, model.kinds())):
-            return Step(each.name, number, 0, nodes)
         if model.nbytes_before is None:  # counting takes longer than all else where nothing runs
             model.nbytes_before = model.nbytes
         model.declined.clear()
@@ -138,6 +144,27 @@ class PassManager:
             nodes = _count(model)
         step = Step(each.name, number, changes, nodes, seconds, dict(model.declined))
         return step if self.checker is None else replace(step, tally=self.checker.take())
+
+
+@lru_cache(maxsize=1024)
+def _concerned(
+    passes: tuple[type[Pass], ...], graphs: frozenset[frozenset[str]]
+) -> tuple[bool, ...]:
+    """Which passes may find anything in a model whose graphs call these operators, each its own."""
+    return tuple(any(map(each.concerns, graphs)) for each in passes)
+
+
+def _idle(leaves: list[Pass], model: Model) -> dict[int, Mapping[str, int]]:
+    """Which passes, by place, are known to have nothing to do in *model*, and what they declined."""
+    edits, found = model.idle
+    if edits != model.edits:
+        return {}
+    known = {each: declined for each, declined in found if isinstance(each, Hashable)}
+    return {
+        place: known[leaf]
+        for place, leaf in enumerate(leaves)
+        if isinstance(leaf, Hashable) and leaf in known
+    }
 
 
 def _count(model: Model) -> int:

@@ -24,7 +24,7 @@ class Pass(ABC):
     name: ClassVar[str]
     operators: ClassVar[tuple[str, ...]] = ()
     """What the operators are called of which a graph must have one for the pass to find anything
-    there; empty if any graph will do.  The manager leaves out the others."""
+    there; empty if any graph will do.  The others are left out."""
 
     def __init_subclass__(cls) -> None:
         cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
@@ -35,14 +35,12 @@ class Pass(ABC):
 
     def apply(self, model: Model) -> int:
         """Transform every graph of *model* and return the number of changes made."""
-        return sum(self.run(graph) for graph in model.graphs() if self.concerns(graph))
+        return sum(self.run(graph) for graph in model.graphs() if self.concerns(graph.op_types))
 
-    def concerns(self, graph: Graph) -> bool:
-        """Whether *graph* has an operator that the pass looks for.
-
-        The manager asks it of one graph of each of `Model.kinds`, which is to tell of all.
-        """
-        return not self.operators or not graph.op_types.isdisjoint(self.operators)
+    @classmethod
+    def concerns(cls, op_types: frozenset[str]) -> bool:
+        """Whether the pass may find anything in a graph that calls these operators and no others."""
+        return not cls.operators or not op_types.isdisjoint(cls.operators)
 
     def leaves(self) -> Iterator[Pass]:
         """The passes to run, in order: of a pipeline, its parts."""
@@ -96,6 +94,7 @@ class Pipeline(Pass):
     def __init__(self, *passes: Pass, description: str = "") -> None:
         self.passes = passes
         self.description = description
+        self._leaves = tuple(leaf for each in passes for leaf in each.leaves())
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(map(repr, self.passes))})"
@@ -110,5 +109,4 @@ class Pipeline(Pass):
 
     def leaves(self) -> Iterator[Pass]:
         """The passes to run, in order, those of inner pipelines included."""
-        for each in self.passes:
-            yield from each.leaves()
+        yield from self._leaves

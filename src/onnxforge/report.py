@@ -30,7 +30,12 @@ class Tally:
         return self.checked + self.sampled + self.unchecked.total() + len(self.refused)
 
 
-@dataclass(frozen=True, slots=True)
+_NO_EDITS = Tally()
+
+
+@dataclass(
+    slots=True
+)  # not frozen: there is one for each pass and round, and those take long to make
 class Step:
     """What one run of one pass did; `seconds` include checking its edits."""
 
@@ -40,7 +45,7 @@ class Step:
     nodes: int
     seconds: float = 0.0
     declined: Mapping[str, int] = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally = _NO_EDITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,10 @@ class RewritePass(Pass):
         """The patterns, traced, in the order they are tried."""
         return _traced(cls)
 
-    def concerns(self, graph: Graph) -> bool:
-        """Whether *graph* has all the operators of a pattern."""
-        return any(map(graph.op_types.__ge__, _needs(type(self))))
+    @classmethod
+    def concerns(cls, op_types: frozenset[str]) -> bool:
+        """Whether these are all the operators of a pattern, and maybe more."""
+        return any(map(op_types.issuperset, _needs(cls)))
 
     def run(self, graph: Graph) -> int:
         """Replace every occurrence in *graph*; return how many there were.

@@ -13,7 +13,7 @@ def test_the_nodes_of_some_operators_come_in_order():
     graph = Model(model(TEXT)).graph
     assert [node.output.name for node in graph.calls("Neg", "Relu")] == ["a", "b", "c", "z"]
     assert list(graph.calls("Conv")) == []
-    assert list(graph.op_types) == ["Relu", "Neg", "Abs", "Identity"]
+    assert graph.op_types == {"Relu", "Neg", "Abs", "Identity"}
 
 
 def test_nodes_that_go_meanwhile_are_left_out_and_new_ones_are_found_next_time():
@@ -27,3 +27,4 @@ def test_nodes_that_go_meanwhile_are_left_out_and_new_ones_are_found_next_time()
     assert seen == ["a", "z"]
     assert [node.output.name for node in graph.calls("Relu")] == ["c", "z"]
     assert not graph.has("Neg")
+    assert graph.op_types == {"Relu", "Abs", "Identity"}

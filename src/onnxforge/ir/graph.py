@@ -6,7 +6,7 @@ lists, names, dead code, the signature, the check - happens in one place, once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -105,13 +105,13 @@ class Graph:
         return reversed(self._nodes)
 
     @property
-    def op_types(self) -> KeysView[str]:
-        """What the operators are called that the nodes call, of whatever domain: a live view."""
+    def op_types(self) -> frozenset[str]:
+        """What the operators are called that the nodes call, of whatever domain."""
         return self._nodes.op_types
 
     def has(self, op_type: str) -> bool:
         """Whether a node calls an operator so called, of whatever domain."""
-        return op_type in self._nodes.op_types
+        return self._nodes.has(op_type)
 
     def calls(self, *op_types: str) -> Iterator[Node]:
         """The nodes that call operators so called, in order, which takes no walk of the graph.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
@@ -60,7 +60,7 @@ class Model:
         self.edits = 0
         self.declined: Counter[str] = Counter()
         self.report: Report | None = None
-        self.idle: tuple[int, dict[Hashable, Mapping[str, int]]] = (-1, {})
+        self.idle: tuple[int, list[tuple[object, Mapping[str, int]]]] = (-1, [])
         self.facts: dict[tuple[Callable[[Value], Any], Value], Any] | None = None
         self.scratch = storage.Scratch()
         self._borrowed: tuple[storage.Scratch, ...] = ()
@@ -70,7 +70,7 @@ class Model:
         self._definitions: dict[tuple[str, str, str], FunctionProto] = {}
         self._counter = 0
         # The graphs in order, and the number of edits when they were listed.
-        self._listed: tuple[int, tuple[list[Graph], list[Graph]]] | None = None
+        self._listed: tuple[int, list[Graph]] | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.proto.graph.name!r}, {len(self.proto.graph.node)} nodes)"
@@ -132,22 +132,12 @@ class Model:
 
     def graphs(self) -> Iterator[Graph]:
         """Every graph of the model: functions first, and bodies before what encloses them."""
-        return iter(self._list()[0])
+        return iter(self._list())
 
-    def kinds(self) -> Iterator[Graph]:
-        """One graph of each kind: those of a kind call the same operators, and all of them are
-        bodies, or all functions, or neither.
-        """
-        return iter(self._list()[1])
-
-    def _list(self) -> tuple[list[Graph], list[Graph]]:
+    def _list(self) -> list[Graph]:
         if self._listed is None or self._listed[0] != self.edits:
             roots = (*self.functions, self.graph)
-            graphs = [graph for root in roots for graph in root.nested()]
-            kinds = {
-                (frozenset(g.op_types), g.outer is None, g.operator is None): g for g in graphs
-            }
-            self._listed = self.edits, (graphs, list(kinds.values()))
+            self._listed = self.edits, [graph for root in roots for graph in root.nested()]
         return self._listed[1]
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -24,13 +24,14 @@ class Sequence:
     some operators are found in order.
     """
 
-    __slots__ = ("_by_operator", "_length", "first", "last")
+    __slots__ = ("_by_operator", "_length", "_op_types", "first", "last")
 
     def __init__(self) -> None:
         self.first: Node | None = None
         self.last: Node | None = None
         self._length = 0
         self._by_operator: dict[str, dict[Node, None]] = {}
+        self._op_types: frozenset[str] | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -50,9 +51,15 @@ class Sequence:
             node = node._previous
 
     @property
-    def op_types(self) -> KeysView[str]:
+    def op_types(self) -> frozenset[str]:
         """What the operators of the nodes are called."""
-        return self._by_operator.keys()
+        if self._op_types is None:
+            self._op_types = frozenset(self._by_operator)
+        return self._op_types
+
+    def has(self, op_type: str) -> bool:
+        """Whether there is a node of an operator so called."""
+        return op_type in self._by_operator
 
     def of(self, op_types: Iterable[str]) -> list[Node]:
         """The nodes of operators so called, in order."""
@@ -75,6 +82,7 @@ class Sequence:
         alike = self._by_operator.get(node.op_type)
         if alike is None:
             alike = self._by_operator[node.op_type] = {}
+            self._op_types = None
         alike[node] = None
         if previous is None:
             node._position = before._position - _GAP if before is not None else 0
@@ -101,6 +109,7 @@ class Sequence:
         del alike[node]
         if not alike:
             del self._by_operator[node.op_type]
+            self._op_types = None
 
     def reorder(self, nodes: Iterable[Node]) -> None:
         """Link *nodes* anew, in this order."""
