@@ -143,11 +143,8 @@ class _Check:
     ) -> None:
         from onnxforge.verify import Baseline, EditChecker
 
-        # Views cost nothing to copy; and what comes of a model must not depend on what was asked of
-        # it before, such as for sizes to check it in.
-        self.original = model.copy()
-        self.base = self.original
-        self.baseline: Baseline = Baseline(self.original, feeds)
+        self.baseline: Baseline = Baseline(model, feeds)
+        self.base = self.baseline.original
         self.edits: EditChecker | None = EditChecker() if verify == "edits" else None
         self.passes = passes
         self.folder = Path(keep) if keep is not None else None
@@ -162,7 +159,7 @@ class _Check:
         if self.edits is not None and self.folder is not None:
             for number, failure in enumerate(self.edits.failures, 1):
                 failure.write(self.folder / f"edit-{number}")
-        model.report.comparison = comparison = self.baseline.compare(model, self.original)
+        model.report.comparison = comparison = self.baseline.compare(model)
         if not comparison.is_equivalent:
             raise NotEquivalentError(f"{comparison}; {self._culprit(model)}", model.report)
 
@@ -185,7 +182,7 @@ class _Check:
         return f"{fault}; the models before and after it are in {self.folder}"
 
     def _is_good(self, model: Model) -> bool:
-        return self.baseline.compare(model, self.original).is_equivalent
+        return self.baseline.compare(model).is_equivalent
 
 
 @contextmanager

@@ -91,11 +91,11 @@ def assert_sound_on(proto: ModelProto, passes: Sequence[Pass]) -> int:
     checker, and is the same whenever it is made; the graph's index agrees with its protobuf; and a
     second run changes nothing.
     """
-    model, original = Model(proto).copy(), Model(proto)
-    baseline, interface = Baseline(original), Interface.of(model)
+    model = Model(proto).copy()
+    baseline, interface = Baseline(model), Interface.of(model)
     changes = PassManager(passes).run(model).changes
     result = model.to_proto()
-    comparison = baseline.compare(model, original)
+    comparison = baseline.compare(model)
     if not comparison.unchecked and not comparison.is_equivalent:
         is_coarse = math.isfinite(comparison.error) and _agree(proto, result, baseline.feeds)
         assert is_coarse, _accuse(proto, result, passes, str(comparison))
