@@ -72,8 +72,9 @@ def _by_inputs(
         # Ill-conditioned or random: the very same inputs tell.
         again = zip(outputs, session.run(feeds), strict=True)
         if any(relative_error(a, b) > allowed(a) for a, b in again):
-            operators = _random_operators(model)
-            raise OnnxForgeError(f"the model is not deterministic: {operators}")
+            operators = ", ".join(random_operators(model))
+            why = operators or "no operator of it is known to be random"
+            raise OnnxForgeError(f"the model is not deterministic: {why}")
     moved = [relative_error(a, b) for a, b in pairs]
     return Nudge("inputs", moved, [mismatches(a, b) for a, b in pairs])
 
@@ -92,6 +93,12 @@ def by_constants(model: Model, runs: Sequence[tuple[Mapping[str, Any], list[Any]
     except OnnxForgeError:
         moved = [[0.0] * len(outputs) for _, outputs in runs]
     return [Nudge("constants", each, [0.0] * len(each)) for each in moved]
+
+
+def random_operators(model: Model) -> list[str]:
+    """The operators that may be why a model does not give the same twice."""
+    nodes = (node for graph in model.graphs() for node in graph)
+    return list(dict.fromkeys(node.op_type for node in nodes if not node.operator.deterministic))
 
 
 def is_rounded(value: Any) -> bool:
@@ -151,10 +158,3 @@ def _moved(array: Any, step: float, random: np.random.Generator) -> Any:
     """*array* with each element a *step* of its size larger or smaller."""
     wide = array if array.dtype.kind == "c" else array.astype(np.float64)
     return (wide * (1 + step * random.choice((-1.0, 1.0), array.shape))).astype(array.dtype)
-
-
-def _random_operators(model: Model) -> str:
-    """The operators that may be why a model does not give the same twice."""
-    nodes = (node for graph in model.graphs() for node in graph)
-    names = dict.fromkeys(node.op_type for node in nodes if not node.operator.deterministic)
-    return ", ".join(names) or "no operator of it is known to be random"
