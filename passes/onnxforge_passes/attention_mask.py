@@ -8,6 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxforge import Decline, Value
+from onnxforge.ir.operators import REARRANGING
 from onnxforge.shapes import DimLike, known_equal
 
 from .attention import Heads
@@ -15,10 +16,6 @@ from .weights import Array
 
 # A mask is looked at only if it is no larger than masks are.
 _MOST_ELEMENTS = 2**22
-# Operators whose output has no other elements than their first input.
-_MOVEMENTS = frozenset(
-    {"Expand", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-)
 # Longer chains are nothing exporters write.
 _MOST_STEPS = 16
 # The lowest number of each type, and the one above it.
@@ -115,7 +112,7 @@ def _parts(value: Value) -> list[Array] | None:
             parts.append(_numbers(each))
         elif node is None or node.domain or len(pending) > _MOST_STEPS:
             return None
-        elif node.op_type in _MOVEMENTS or node.op_type == "Where":
+        elif node.op_type in REARRANGING or node.op_type == "Where":
             read = node.inputs[1:] if node.op_type == "Where" else node.inputs[:1]
             pending += [v for v in read if v is not None]
         else:

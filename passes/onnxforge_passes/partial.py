@@ -7,6 +7,7 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from onnxforge import Node, Value
+from onnxforge.ir.operators import REARRANGING
 
 # Operators that some numbers of usual size make none of, or infinite.  Division, roots and powers
 # are looked at one by one.
@@ -17,10 +18,7 @@ _NOT_NEGATIVE = frozenset(
     {"Abs", "Exp", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Relu", "Sigmoid", "Softplus"}
 )
 # What these make of what is not negative, or above zero, is so, too.
-_KEEP_SIGN = frozenset(
-    {"Cast", "Expand", "Identity", "ReduceMean", "ReduceSum", "Reshape", "Sqrt", "Squeeze"}
-    | {"Transpose", "Unsqueeze"}
-)
+_KEEP_SIGN = REARRANGING | {"Cast", "ReduceMean", "ReduceSum", "Sqrt"}
 _INTEGERS = (TensorProto.INT32, TensorProto.INT64)
 _MAX_STEPS = 12
 """How far it is looked for why a value is above zero."""

@@ -9,13 +9,8 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxforge import Node, Value
+from onnxforge.ir.operators import REARRANGING
 from onnxforge.storage import to_array
-
-# Operators whose output has no other elements than their first input.
-_REARRANGE = frozenset(
-    {"Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
-    | {"Tile", "Transpose", "Unsqueeze"}
-)
 
 _COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 _INTEGERS = (TensorProto.INT32, TensorProto.INT64)
@@ -44,7 +39,7 @@ def uniform(value: Value | None) -> Any:
             number = 0.0 if tensor is None else _of_array(to_array(tensor, folder))
         elif node.op_type in _COMPARISONS:
             number = _verdict(node)
-        elif node.op_type in _REARRANGE or node.op_type == "Cast":
+        elif node.op_type in REARRANGING or node.op_type == "Cast":
             is_cast |= node.op_type == "Cast"
             value = node.inputs[0]
             continue
@@ -80,7 +75,7 @@ def _interval(value: Value | None) -> tuple[float, float]:
         if node.op_type == "Range":
             start, step = uniform(node.inputs[0]), uniform(node.inputs[2])
             return (start, inf) if start is not None and step is not None and step > 0 else _ANY
-        if node.op_type not in _REARRANGE:
+        if node.op_type not in REARRANGING:
             break
         value = node.inputs[0]
     return _ANY

@@ -14,6 +14,7 @@ import numpy as np
 from onnx import helper
 
 from onnxforge.ir import Node, Value
+from onnxforge.ir.operators import REARRANGING
 
 from .compare import is_float
 from .sample import Mood
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
     Sizes: TypeAlias = Mapping[str, int]
 
 # Operators that ONNX defines for NaN and infinities, and runtimes treat alike.
-_DEFINED_FOR_ALL = frozenset(
-    {"Abs", "Add", "And", "Cast", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Exp"}
-    | {"Expand", "Flatten", "Gather", "Greater", "GreaterOrEqual", "Identity", "IsInf", "IsNaN"}
-    | {"Less", "LessOrEqual", "Log", "Mul", "Neg", "Not", "Or", "Pad", "Range", "Reciprocal"}
-    | {"Reshape", "Shape", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile"}
-    | {"Transpose", "Unsqueeze", "Where", "Xor"}
+_DEFINED_FOR_ALL = (
+    REARRANGING
+    | {"Abs", "Add", "And", "Cast", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Exp"}
+    | {"Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Log", "Mul", "Neg"}
+    | {"Not", "Or", "Pad", "Range", "Reciprocal", "Shape", "Size", "Sqrt", "Sub", "Where", "Xor"}
 )
 # Operators that large numbers make neither imprecise nor long to run.
 _CALM = (
@@ -37,11 +37,11 @@ _CALM = (
     | {"QuantizeLinear", "ReduceMax", "ReduceMin", "Relu", "Round", "Sign", "TopK"}
 )
 # Operators of which numbers around 0 tell all, being linear or moving elements.
-_LINEAR = frozenset(
-    {"Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "Conv", "ConvTranspose"}
-    | {"Einsum", "Expand", "Flatten", "Gather", "Gemm", "GlobalAveragePool", "Identity", "MatMul"}
-    | {"Neg", "Pad", "ReduceMean", "ReduceSum", "Reshape", "Shape", "Slice", "Split", "Squeeze"}
-    | {"Sub", "Sum", "Tile", "Transpose", "Unsqueeze"}
+_LINEAR = (
+    REARRANGING
+    | {"Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "Conv", "ConvTranspose"}
+    | {"Einsum", "Gemm", "GlobalAveragePool", "MatMul", "Neg", "Pad", "ReduceMean", "ReduceSum"}
+    | {"Shape", "Sub", "Sum"}
 )
 # Operators whose results are as large as the numbers they are given.
 _SIZED = frozenset(
