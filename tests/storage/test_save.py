@@ -26,6 +26,7 @@ from onnxforge.storage import (
     write,
 )
 from onnxforge.storage.load import SPLIT_FROM
+from onnxforge.storage.scratch import RESERVED
 
 # The function of that name hides the module.
 saving = importlib.import_module("onnxforge.storage.save")
@@ -161,6 +162,28 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     assert inline.read_bytes() == before
     assert listed(inline.parent) == ["m.onnx"]
     assert to_array(proto.graph.initializer[0]).tobytes() == LARGE.raw_data
+
+
+@pytest.mark.parametrize("can_reserve", [True, False])
+def test_large_files_have_their_length_whether_or_not_the_kernel_reserves_it(
+    tmp_path: Path, can_reserve: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def reserve(file: int, offset: int, length: int) -> None:
+        asked.append((offset, length))
+        if not can_reserve:
+            raise OSError(errno.EOPNOTSUPP, "not on this file system")
+        os.truncate(file, offset + length)
+
+    monkeypatch.setattr(os, "posix_fallocate", reserve, raising=False)
+    target = tmp_path / "large"
+    write(target, b"x" * RESERVED, b"y")
+    assert target.read_bytes() == b"x" * RESERVED + b"y"
+    scratch = Scratch()
+    span = scratch.add(np.arange(RESERVED, dtype=np.float32))
+    assert span.map().view(np.float32).tolist() == list(range(RESERVED))
+    assert asked == [(0, RESERVED + 1), (0, 4 * RESERVED)]
 
 
 def test_a_source_that_changed_is_an_error_not_a_wrong_model(inline: Path) -> None:

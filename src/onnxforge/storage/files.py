@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from onnxforge.errors import ExternalDataError
+from onnxforge.storage.scratch import reserve
 from onnxforge.storage.span import Span
 from onnxforge.storage.wire import size_of
 
@@ -72,6 +73,7 @@ def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
         if replaced:
             temporary.chmod(path.stat().st_mode & 0o7777)
         with _named(path):
+            reserve(file, 0, sum(map(size_of, pieces)))
             _Output(file).write(pieces)
             if replaced:  # nothing that was is lost, not even if the machine stops
                 os.fsync(file)
