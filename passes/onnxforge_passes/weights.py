@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,8 @@ from onnxforge import Decline, Match, Node, Value
 Array = npt.NDArray[Any]
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 
-
-# What is worked on at a time stays in the processor's cache.
-_BLOCK = 1 << 15
+# Elements that are worked on at a time: as float64 they stay in the processor's cache.
+_BLOCK = 1 << 16
 
 
 def rounded(exact: Array, dtype: np.dtype[Any]) -> Array:
@@ -24,41 +23,46 @@ def rounded(exact: Array, dtype: np.dtype[Any]) -> Array:
 
     Raises `Decline` if they are infinite, no numbers, or vanish.
     """
-    return _rounded([exact.reshape(-1)], dtype, exact.size).reshape(exact.shape)
+    weights = np.empty(exact.shape, dtype)
+    flat, new = exact.reshape(-1), weights.reshape(-1)
+    starts = range(0, flat.size, _BLOCK)
+    _round((flat[start : start + _BLOCK], new[start : start + _BLOCK]) for start in starts)
+    return weights
 
 
 def scaled(W: Array, factor: Array) -> Array:
     """The weights times a *factor* that broadcasts to them, computed and rounded as above."""
+    weights = np.empty(W.shape, W.dtype)
     rows = max(1, _BLOCK * len(W) // max(1, W.size))
-    factor = np.broadcast_to(factor, W.shape)
-    products = (
-        (W[start : start + rows] * factor[start : start + rows]).reshape(-1)
-        for start in range(0, len(W), rows)
-    )
-    return _rounded(products, W.dtype, W.size).reshape(W.shape)
+    varies = factor.ndim == W.ndim and len(factor) > 1
+
+    def products() -> Iterator[tuple[Array, Array]]:
+        for start in range(0, len(W) if W.size else 0, rows):
+            exact = W[start : start + rows].astype(np.float64)
+            exact *= factor[start : start + rows] if varies else factor
+            yield exact, weights[start : start + rows]
+
+    _round(products())
+    return weights
 
 
-def _rounded(parts: Iterable[Array], dtype: np.dtype[Any], size: int) -> Array:
-    """One-dimensional arrays one after the other, of *size* elements in all."""
-    weights = np.empty(size, dtype)
+def _round(parts: Iterable[tuple[Array, Array]]) -> None:
+    """Put arrays into others of some dtype, and raise `Decline` as `rounded` does."""
     error = largest = np.float64(0)
-    end = 0
+    dtype = None
     with np.errstate(all="ignore"):
-        for part in parts:
-            for start in range(0, part.size, _BLOCK):
-                exact = part[start : start + _BLOCK]
-                new = weights[end : end + exact.size]
-                new[...] = exact
-                end += exact.size
-                here = np.maximum(exact.max(), -exact.min())
-                largest = np.maximum(largest, here)
-                # Of numbers such as these float32 keeps seven digits: nothing to look at.
-                if dtype != np.float32 or not 2**-100 < here < 2**127:
-                    error = np.maximum(error, np.abs(new - exact).max())
+        for exact, weights in parts:
+            weights[...] = exact
+            dtype = weights.dtype
+            here = max(exact.max(), -exact.min())
+            largest = np.maximum(largest, here)
+            # Among numbers such as these rounding keeps at least two digits: nothing to look at.
+            low, high = (2**-14, 2**15) if dtype == np.float16 else (2**-100, 2**127)
+            if not low < here < high:
+                error = np.maximum(error, np.abs(weights - exact).max())
     # The coarsest type, bfloat16, rounds by half of this; NaN compares as False.
     if not error <= 2**-8 * largest:
         raise Decline(f"the fused weights are out of the range of {dtype}")
-    return weights
 
 
 # Adding such a number to what is much smaller rounds it, to 1/256 or an eighth and coarser.
@@ -127,9 +131,9 @@ def scale_and_shift(node: Node, x: Value, rank: int, axis: int, size: int) -> tu
     The node is a Neg, an Add, Sub, Mul or Div of *x* and a constant, or a BatchNormalization with
     constant parameters.  Raises `Decline` if it computes anything else, or if it cannot be told.
     """
-    one, zero = np.ones(size), np.zeros(size)
     if node.op_type == "BatchNormalization":
         return _of_batch_norm(node, size)
+    one, zero = np.ones(size), np.zeros(size)
     if node.op_type == "Neg":
         return -one, zero
     require_broadcasting(node)

@@ -196,6 +196,26 @@ def test_one_of_several_outputs_is_replaced_and_the_node_stays_for_the_others() 
     assert_same_numbers(model(text), proto)
 
 
+def test_like_lends_a_name_metadata_and_the_attributes_that_are_not_given() -> None:
+    subject = opened("g (float[4] x) => (float[2] y, float[2] z) { y, z = Split<axis=0>(x) }")
+    (split,) = subject.graph
+    split.proto.name, split.proto.domain, split.proto.overload = "s", "ai.onnx", "o"
+    split.proto.metadata_props.add(key="k", value="v")
+    split.proto.device_configurations.add(configuration_id="of tensors that are not the new node's")
+    twin = subject.graph.add_node("Split", split.inputs, outputs=2, like=split, num_outputs=2)
+    other = subject.graph.add_node("Concat", split.inputs, like=split, axis=None)
+    entries = {
+        (entry.key, entry.value) for each in (twin, other) for entry in each.proto.metadata_props
+    }
+    assert (twin.attributes, other.attributes) == ({"axis": 0, "num_outputs": 2}, {})
+    assert entries == {("k", "v")}
+    assert [(n.name, n.proto.overload, n.proto.domain) for n in (twin, other)] == [
+        ("s", "o", ""),
+        ("s", "", ""),
+    ]
+    assert not twin.proto.device_configurations
+
+
 def test_both_outputs_of_a_node_are_replaced_by_those_of_another() -> None:
     text = "g (float[4] x) => (float[2] y, float[2] z) { y, z = Split<axis=0>(x) }"
     subject = opened(text)

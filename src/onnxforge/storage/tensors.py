@@ -58,16 +58,14 @@ def to_array(tensor: TensorProto, folder: Any = None) -> Array:
             raise _mismatch(tensor, "strings cannot be raw data")
         return _strings(tensor, shape)
     if span is not None or tensor.HasField("raw_data"):
-        raw = span.map() if span is not None else np.frombuffer(tensor.raw_data, np.uint8)
+        raw = span.map() if span is not None else tensor.raw_data
         expected = _nbytes(tensor.data_type, dtype, shape)
-        if raw.nbytes != expected:
-            raise _mismatch(tensor, f"{raw.nbytes} bytes of data instead of {expected}")
+        if len(raw) != expected:
+            raise _mismatch(tensor, f"{len(raw)} bytes of data instead of {expected}")
         if tensor.data_type not in _BITS:
-            array = raw.view(dtype) if raw.size else np.empty(0, dtype)
-            array = array.reshape(shape)
-            array.setflags(write=False)
-            return array
-        inline = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=raw.tobytes())
+            # Of what may not be written to it makes what may not be.
+            return np.frombuffer(raw, dtype).reshape(shape)
+        inline = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=bytes(raw))
     else:
         inline = tensor
     try:
@@ -142,7 +140,7 @@ def _dtype(data_type: int) -> np.dtype[Any]:
 
 def shape_of(tensor: TensorProto) -> tuple[int, ...]:
     """The shape of *tensor*; InvalidModelError if a dimension is negative."""
-    shape = tuple(tensor.dims)
+    shape = tuple(tensor.dims[:])  # element by element takes twice as long
     if shape and min(shape) < 0:
         raise _mismatch(tensor, "a dimension is negative")
     return shape
