@@ -7,7 +7,7 @@ nothing is inferred twice.  What the file records is a hint, and never enters he
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain
@@ -38,7 +38,7 @@ _MAX_DEMANDS = 12
 _MAX_ALIKE = 4096
 
 _Call: TypeAlias = tuple[str, str, Mapping[str, Any], int, Sequence[Known | None], int]
-_known, _is_complete = attrgetter("known"), attrgetter("is_complete")
+_known = attrgetter("known")
 
 
 class Inference:
@@ -133,8 +133,10 @@ class Inference:
         """Infer the model as a whole, and how small sizes can be, which tells more of it."""
         self._types = {}
         self._edits = self._model.edits
-        types = self._infer_model()
+        types, symbols = self._infer_model()
         self._take(types)
+        if not symbols:
+            return  # there is nothing that could be small
         symbolic = {v: type for v, type in types.items() if not self._types[v].is_fixed}
         for _ in range(_MAX_DEMANDS):
             found = minimums(self._model.graph, self._model.minimums)
@@ -160,21 +162,23 @@ class Inference:
             if node is not None and found.is_complete and node.op_type != "Constant":
                 value.known = value.known or found
 
-    def _infer_model(self) -> dict[Value, TypeProto]:
+    def _infer_model(self) -> tuple[dict[Value, TypeProto], Collection[str]]:
+        """What ONNX infers of the model as a whole, and the symbols that there are in it."""
         model = self._model
         inferred = shapes.infer_model(model.settle(), model.folder)
         found = _by_value(model.graph, inferred.graph)
         todo: list[tuple[Graph, shapes.GraphPath]] = [(model.graph, ())]
         while todo:
             graph, path = todo.pop()
+            if not graph._owners:
+                continue
             position = {id(proto): index for index, proto in enumerate(graph.proto.node)}
-            for node in graph:
-                if node.subgraphs:
-                    paths = _bodies(node, path, position[id(node.proto)])
-                    for body, inner in zip(node.subgraphs, paths, strict=True):
-                        found |= _by_value(body, inferred.subgraphs.get(inner, {}))
-                        todo.append((body, inner))
-        return found
+            for node in graph._owners:
+                paths = _bodies(node, path, position[id(node.proto)])
+                for body, inner in zip(node.subgraphs, paths, strict=True):
+                    found |= _by_value(body, inferred.subgraphs.get(inner, {}))
+                    todo.append((body, inner))
+        return found, inferred.symbols
 
     def _infer(self, value: Value) -> None:
         """Infer what *value* is computed by, and whatever that needs first."""
@@ -187,24 +191,25 @@ class Inference:
             if all(map(_known, node.outputs)):
                 stack.pop()
                 continue
-            types = self._types_of(node)
-            # A type says nothing of what is in a Constant.
-            if types is None or node.op_type == "Constant" or not all(map(_is_complete, types)):
-                read = chain(node.inputs, *[body.captured() for body in node.subgraphs])
-                missing = [v for v in read if v is not None and v.known is None]
-                for needed in missing:
+            read = node.inputs
+            if node.subgraphs:
+                read = (*read, *chain.from_iterable(body.captured() for body in node.subgraphs))
+            waiting = []
+            for needed in read:
+                if needed is not None and needed.known is None:
                     if needed.producer is None:
                         needed.known = self._source(needed)
-                waiting = [v.producer for v in missing if v.producer is not None]
-                if waiting:
-                    stack += waiting
-                    continue
-                types = self._outputs(node, types)
+                    else:
+                        waiting.append(needed.producer)
+            if waiting:
+                stack += waiting
+                continue
             stack.pop()
-            for output, known in zip(node.outputs, types, strict=True):
+            found = self._outputs(node, self._types_of(node))
+            for output, known in zip(node.outputs, found, strict=True):
                 inherited = self._inherited.pop(output, None)
-                found = known if inherited is None else known.completed(inherited)
-                output.known = self._named(output, found)
+                completed = known if inherited is None else known.completed(inherited)
+                output.known = self._named(output, completed)
 
     def _outputs(self, node: Node, types: list[Known] | None) -> list[Known]:
         """What is known of the outputs of a node, *types* included, as nodes alike have it."""
@@ -237,7 +242,7 @@ class Inference:
             known = _by_rule(node, call, ours) or self._answered(node, types)
         if node.op_type == "Constant":
             return [replace(each, value=_contents(node.output)) for each in known]
-        if any(each.shape is None or None in each.shape for each in known):
+        if any(each.shape is None or each.has_gaps for each in known):
             ours = ours or shapes.output_shapes(*call)
             known = [each.refined(shape) for each, shape in zip(known, ours, strict=True)]
         if any(each.could_be_shape for each in known):
@@ -278,8 +283,9 @@ class Inference:
     def _types_of(self, node: Node) -> list[Known] | None:
         """What ONNX inferred of a node's outputs with the whole model; None if it was not there."""
         types = self._types or {}
-        found = [types.get(value, NOTHING) for value in node.outputs]
-        return found if any(known is not NOTHING for known in found) else None
+        if not any(value in types for value in node.outputs):
+            return None
+        return [types.get(value, NOTHING) for value in node.outputs]
 
     def _has_learned(self, node: Node) -> bool:
         """Whether symbols told more about an input than ONNX knew when it inferred the model."""
@@ -290,7 +296,7 @@ class Inference:
             if contents is not None and contents.constants() and not value.is_constant:
                 return True
             before, now = (self._types or {}).get(value, NOTHING), value.known
-            if before.is_complete:
+            if before is now or before.is_complete:
                 continue
             is_other = now.given is not None and not now.given.HasField("tensor_type")
             if now.is_complete or (is_other and now.given != before.given):
@@ -361,7 +367,7 @@ class Inference:
 
     def _named(self, value: Value, known: Known) -> Known:
         """What is known, and a symbol for each size that is not, so that it equals itself."""
-        if known.shape is None or None not in known.shape:
+        if known.shape is None or not known.has_gaps:
             return known
         sizes = [self._symbol(value, n) if s is None else s for n, s in enumerate(known.shape)]
         return replace(known, shape=tuple(sizes))
@@ -409,12 +415,15 @@ def _whatever_attributes(node: Node) -> list[Known]:
 def _signature(node: Node) -> Hashable:
     """What two nodes have in common that infer alike from the same inputs; None if it is large."""
     assert node.graph is not None
-    if node.proto.ByteSize() > _MAX_ALIKE:
-        return None
-    attributes = [attribute.SerializeToString() for attribute in node.proto.attribute]
+    attributes: list[bytes] = []
+    if node.proto.attribute:
+        if node.proto.ByteSize() > _MAX_ALIKE:
+            return None
+        attributes = [attribute.SerializeToString() for attribute in node.proto.attribute]
+    imports = node.graph.opset_imports
+    versions = imports.get(node.domain, 1), imports.get("", 1) if node.domain else None
     used = [bool(value.name) for value in node.outputs]
-    version = node.graph.opset_imports.get("", 1)
-    return node.op_type, node.domain, node.version, version, tuple(attributes), tuple(used)
+    return node.op_type, node.domain, versions, tuple(attributes), tuple(used)
 
 
 def _by_value(graph: Graph, types: Mapping[str, TypeProto]) -> dict[Value, TypeProto]:

@@ -28,11 +28,23 @@ class Known(KnownInput):
     given: TypeProto | None = field(default=None, hash=False)
 
     @cached_property
+    def _hash(self) -> int:
+        return hash((self.shape, self.dtype, self.value))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
     def type(self) -> TypeProto | None:
         """The same as a protobuf, without the symbols nobody named; for what is no tensor too."""
         if self.given is None and self.dtype is not None:
             return shapes.tensor_type(self.dtype, self.shape)
         return self.given
+
+    @cached_property
+    def has_gaps(self) -> bool:
+        """Whether nothing is known of some of its sizes."""
+        return self.shape is not None and any(size is None for size in self.shape)
 
     @cached_property
     def is_sized(self) -> bool:
@@ -68,7 +80,7 @@ class Known(KnownInput):
             isinstance(size, int) and size > MAX_LENGTH for size in self.shape
         )
 
-    @property
+    @cached_property
     def could_be_shape(self) -> bool:
         """Whether a tensor is one that shapes are made of."""
         if self.dtype not in _SHAPE_DTYPES and self.dtype is not None:

@@ -139,12 +139,12 @@ class Value:
     @property
     def type(self) -> TypeProto | None:
         """What inference proves about the type; what the file records is not trusted."""
-        return self.graph.model.inference.known(self).type
+        return (self.known or self.graph.model.inference.known(self)).type
 
     @property
     def dtype(self) -> int | None:
         """The element type, as a `TensorProto.DataType`; None if unknown or not a tensor."""
-        return self.graph.model.inference.known(self).dtype
+        return (self.known or self.graph.model.inference.known(self)).dtype
 
     @property
     def shape(self) -> tuple[DimLike, ...] | None:
@@ -152,7 +152,7 @@ class Value:
 
         None in place of the tuple if not even the rank is known.
         """
-        return self.graph.model.inference.known(self).shape
+        return (self.known or self.graph.model.inference.known(self)).shape
 
     @property
     def rank(self) -> int | None:
@@ -163,7 +163,7 @@ class Value:
     @property
     def contents(self) -> ShapeValue | None:
         """The elements of a small integer tensor, with symbols, as far as they can be derived."""
-        return self.graph.model.inference.known(self).value
+        return (self.known or self.graph.model.inference.known(self)).value
 
     def is_ahead_of(self, node: Node) -> bool:
         """Whether a node produces the value ahead of *node*, or of that which *node* is inside."""

@@ -218,6 +218,7 @@ Shape: TypeAlias = tuple[DimLike, ...]
 """The sizes of a tensor whose rank is known."""
 
 
+@_remembered
 def dim(name: str, minimum: int = 0) -> Dim:
     """The symbol *name*, standing for a size of *minimum* or more.
 

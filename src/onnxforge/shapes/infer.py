@@ -7,8 +7,10 @@ names for sizes it does not know ("unk__0"); they say nothing and come back as u
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Mapping
+from collections.abc import Collection, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -36,6 +38,8 @@ Types: TypeAlias = dict[str, TypeProto]
 GraphPath: TypeAlias = tuple[tuple[int, str, int], ...]
 """The way to a nested graph: at each level the index of the node, the attribute's name, and the
 index in `graphs` (0 in `g`)."""
+_Ways: TypeAlias = dict[GraphPath, list[tuple[int, str, int]]]
+"""The rest of the way from each graph to the bodies of its nodes."""
 
 MAX_DATA = 1024
 """Bytes of the largest tensor whose contents inference may look at."""
@@ -60,10 +64,12 @@ class Inferred:
     `graph` holds the inputs, initializers, intermediate values and outputs of the main graph,
     `subgraphs` the same for the nested ones.  Names of unknown type are absent.  Bodies of
     functions are not included: their types depend on the call.  Equal types may be one object.
+    `symbols` are the names of sizes that the inputs declare; there are no others.
     """
 
     graph: Types = field(default_factory=dict)
     subgraphs: dict[GraphPath, Types] = field(default_factory=dict)
+    symbols: Collection[str] = ()
 
 
 def infer_model(proto: ModelProto, folder: Path | None = None) -> Inferred:
@@ -74,17 +80,18 @@ def infer_model(proto: ModelProto, folder: Path | None = None) -> Inferred:
     not changed.  A model that ONNX rejects gives what can be inferred node by node; of one with
     very many control-flow nodes those are left out.
     """
-    skeleton = _skeleton(proto, folder)
-    _leave_out_owners(skeleton.graph)
+    ways: _Ways = {}
+    skeleton = _skeleton(proto, folder, ways)
+    _leave_out_owners(skeleton.graph, ways)
     symbols = _declared_symbols(proto)
     versions = {opset.domain: opset.version for opset in skeleton.opset_import}
     try:
         answer = shape_inference.infer_shapes(skeleton)
     except Exception:  # noqa: BLE001 - ONNX raises more kinds than it documents
         answer = skeleton
-    inferred = Inferred()
-    _collect(answer.graph, (), inferred, symbols, {})
-    _complete(skeleton.graph, inferred, versions, skeleton.ir_version)
+    inferred = Inferred(symbols=symbols)
+    _collect(answer.graph, (), ways, inferred, symbols, {})
+    _complete(skeleton.graph, ways, inferred, versions, skeleton.ir_version)
     return inferred
 
 
@@ -144,7 +151,7 @@ def infer_node(
 # --- the skeleton ---------------------------------------------------------------------------
 
 
-def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
+def _skeleton(proto: ModelProto, folder: Path | None, ways: _Ways) -> ModelProto:
     skeleton = ModelProto(ir_version=max(proto.ir_version, 4))
     skeleton.opset_import.extend(proto.opset_import)
     for function in proto.functions:
@@ -156,7 +163,7 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
         copy.attribute.extend(function.attribute)
         copy.attribute_proto.extend(function.attribute_proto)
         copy.opset_import.extend(function.opset_import)
-        _copy_nodes(function.node, copy, folder, _version(function.opset_import), 0)
+        _copy_nodes(function.node, copy, folder, _version(function.opset_import), (), {})
     graph = skeleton.graph
     graph.name = proto.graph.name or "graph"
     for value in proto.graph.input:
@@ -180,13 +187,12 @@ def _skeleton(proto: ModelProto, folder: Path | None) -> ModelProto:
             for size in sparse.dims:
                 type.shape.dim.add(dim_value=size)
     graph.output.extend(ValueInfoProto(name=value.name) for value in proto.graph.output)
-    _copy_nodes(proto.graph.node, graph, folder, _version(proto.opset_import), 0)
+    _copy_nodes(proto.graph.node, graph, folder, _version(proto.opset_import), (), ways)
     imported = {opset.domain for opset in skeleton.opset_import}
-    for node in graph.node:
-        if node.domain not in imported and node.domain != "ai.onnx":
+    for domain in dict.fromkeys([node.domain for node in graph.node]):
+        if domain not in imported and domain != "ai.onnx":
             # One operator of a domain nobody imported would end the whole inference.
-            imported.add(node.domain)
-            skeleton.opset_import.add(domain=node.domain, version=1)
+            skeleton.opset_import.add(domain=domain, version=1)
     return skeleton
 
 
@@ -194,45 +200,81 @@ def _version(opset_imports: Iterable[OperatorSetIdProto]) -> int:
     return next((each.version for each in opset_imports if each.domain in ("", "ai.onnx")), 1)
 
 
-def _leave_out_owners(graph: GraphProto) -> None:
+def _leave_out_owners(graph: GraphProto, ways: _Ways) -> None:
     """Leave out nodes with bodies if there are very many: ONNX copies all types for each body."""
-    if len(graph.node) <= MAX_OWNERS:
-        return
-    others = [node for node in graph.node if not _has_subgraph(node)]
-    if len(graph.node) - len(others) > MAX_OWNERS:
-        kept = GraphProto(node=others)
+    owners = {index for index, _, _ in ways[()]}
+    if len(owners) > MAX_OWNERS:
+        kept = GraphProto()
+        kept.node.extend(node for index, node in enumerate(graph.node) if index not in owners)
         graph.ClearField("node")
         graph.node.extend(kept.node)
+        ways[()] = []
 
 
 def _copy_nodes(
-    nodes: Any, holder: GraphProto | FunctionProto, folder: Path | None, version: int, depth: int
+    nodes: Any,
+    holder: GraphProto | FunctionProto,
+    folder: Path | None,
+    version: int,
+    path: GraphPath,
+    ways: _Ways,
 ) -> None:
+    """Copy nodes without weights, and note in *ways* the bodies they have."""
     copies = holder.node
-    for node in nodes:
-        if HEAVY.isdisjoint([attribute.type for attribute in node.attribute]):
-            copies.append(node)
+    ways[path] = []
+    plain: list[NodeProto] = []
+    others, misled = [], []
+    for index, node in enumerate(nodes):
+        is_plain, is_misled = _kind(node.op_type, node.domain)
+        if is_misled:
+            misled.append(index)
+        if not is_plain:
+            others.append(index)
+        if is_plain or all(map(_is_light, node.attribute)):
+            plain.append(node)
             continue
+        copies.extend(plain)
+        plain.clear()
         copy = copies.add(name=node.name, op_type=node.op_type, domain=node.domain)
         copy.overload = node.overload
         copy.input.extend(node.input)
         copy.output.extend(node.output)
         for attribute in node.attribute:
-            _copy_attribute(attribute, copy, folder, version, depth)
-    misled = [node for node in copies if misleads(node)]
+            if attribute.type in BODIES and not attribute.ref_attr_name:
+                _copy_bodies(attribute, copy, folder, version, (path, index), ways)
+            else:
+                _copy_attribute(attribute, copy, folder)
+    copies.extend(plain)
     if misled:
-        known: dict[str, TensorProto | AttributeProto] = constants_of(copies)
+        known: dict[str, TensorProto | AttributeProto] = constants_of(
+            copies[index] for index in others
+        )
         if isinstance(holder, GraphProto):
             known |= {tensor.name: tensor for tensor in holder.initializer}
-        for node in misled:
-            withhold(node, version, known)
+        for index in misled:
+            withhold(copies[index], version, known)
 
 
-def _copy_attribute(
-    attribute: AttributeProto, node: NodeProto, folder: Path | None, version: int, depth: int
-) -> None:
+@lru_cache(None)
+def _kind(op_type: str, domain: str) -> tuple[bool, bool]:
+    """Whether nodes of an operator have nothing that may not be copied, and `misleads`."""
+    is_misled = misleads(NodeProto(op_type=op_type, domain=domain))
+    if not defs.has(op_type, domain):
+        return False, is_misled
+    declared: Any = defs.get_schema(op_type, domain).attributes.values()
+    return HEAVY.isdisjoint(each.type.value for each in declared), is_misled
+
+
+def _is_light(attribute: AttributeProto) -> bool:
+    """Whether an attribute is copied as it is."""
+    if attribute.type == AttributeProto.TENSOR and not attribute.ref_attr_name:
+        return _is_at_hand(attribute.t)
+    return attribute.type not in HEAVY
+
+
+def _copy_attribute(attribute: AttributeProto, node: NodeProto, folder: Path | None) -> None:
     kind = attribute.type
-    if kind not in HEAVY or attribute.ref_attr_name:
+    if _is_light(attribute) or attribute.ref_attr_name:
         node.attribute.append(attribute)
     elif kind == AttributeProto.TENSOR:
         tensor = _small(attribute.t, folder)
@@ -243,12 +285,6 @@ def _copy_attribute(
             # Type and dims are all that inference asks of a large Constant.
             copy.t.data_type = attribute.t.data_type
             copy.t.dims.extend(attribute.t.dims)
-    elif kind in (AttributeProto.GRAPH, AttributeProto.GRAPHS) and depth < MAX_NESTING:
-        copy = node.attribute.add(name=attribute.name, type=kind)
-        if kind == AttributeProto.GRAPH:
-            _copy_body(attribute.g, copy.g, folder, version, depth + 1)
-        for graph in attribute.graphs:
-            _copy_body(graph, copy.graphs.add(), folder, version, depth + 1)
     elif kind == AttributeProto.SPARSE_TENSOR:
         copy = node.attribute.add(name=attribute.name, type=kind)
         copy.sparse_tensor.dims.extend(attribute.sparse_tensor.dims)
@@ -260,21 +296,37 @@ def _copy_attribute(
         _cleaned(copy.tp, ())
 
 
-def _copy_body(
-    graph: GraphProto, copy: GraphProto, folder: Path | None, version: int, depth: int
+def _copy_bodies(
+    attribute: AttributeProto,
+    node: NodeProto,
+    folder: Path | None,
+    version: int,
+    place: tuple[GraphPath, int],
+    ways: _Ways,
 ) -> None:
-    """A nested graph, whose inputs and outputs get their types from the node around it."""
-    copy.name = graph.name or "body"
-    copy.input.extend(ValueInfoProto(name=value.name) for value in graph.input)
-    copy.output.extend(ValueInfoProto(name=value.name) for value in graph.output)
-    for tensor in graph.initializer:
-        small = _small(tensor, folder)
-        if small is None:
-            # Without contents: an operator that asks for them finds none, and knows nothing.
-            small = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-            small.data_location = TensorProto.EXTERNAL
-        copy.initializer.append(small)
-    _copy_nodes(graph.node, copy, folder, version, depth)
+    """Copy nested graphs, whose inputs and outputs get their types from the node around them."""
+    path, index = place
+    if len(path) >= MAX_NESTING:
+        return
+    if any(way[:2] == (index, attribute.name) for way in ways[path]):
+        return  # given twice
+    copy = node.attribute.add(name=attribute.name, type=attribute.type)
+    is_one = attribute.type == AttributeProto.GRAPH
+    for number, graph in enumerate([attribute.g] if is_one else attribute.graphs):
+        way = (index, attribute.name, number)
+        ways[path].append(way)
+        body = copy.g if is_one else copy.graphs.add()
+        body.name = graph.name or "body"
+        body.input.extend(ValueInfoProto(name=value.name) for value in graph.input)
+        body.output.extend(ValueInfoProto(name=value.name) for value in graph.output)
+        for tensor in graph.initializer:
+            small = _small(tensor, folder)
+            if small is None:
+                # Without contents: an operator that asks for them finds none, and knows nothing.
+                small = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+                small.data_location = TensorProto.EXTERNAL
+            body.initializer.append(small)
+        _copy_nodes(graph.node, body, folder, version, (*path, way), ways)
 
 
 def _declare(graph: GraphProto, name: str, dtype: int, dims: Any) -> None:
@@ -287,15 +339,12 @@ def _declare(graph: GraphProto, name: str, dtype: int, dims: Any) -> None:
 
 def _small(tensor: TensorProto, folder: Path | None) -> TensorProto | None:
     """The tensor with its contents at hand, or None where it is too large to be looked at."""
-    elements = 1
-    for size in tensor.dims:
-        elements *= size
-    if not 0 <= elements <= MAX_DATA:
-        return None
+    if _is_at_hand(tensor):
+        return tensor
     if tensor.data_location != TensorProto.EXTERNAL:
-        return tensor if tensor.ByteSize() <= 4 * MAX_DATA else None
+        return None
     itemsize = np.dtype(_numpy_dtype(tensor.data_type)).itemsize
-    if elements * itemsize > MAX_DATA:
+    if not 0 <= prod(tensor.dims) * itemsize <= MAX_DATA:
         return None
     from onnxforge.storage.tensors import (
         to_array,
@@ -305,6 +354,14 @@ def _small(tensor: TensorProto, folder: Path | None) -> TensorProto | None:
         return numpy_helper.from_array(to_array(tensor, folder), tensor.name)
     except Exception:  # noqa: BLE001 - whoever reads the weights complains about a missing file
         return None
+
+
+def _is_at_hand(tensor: TensorProto) -> bool:
+    """Whether the contents of a tensor are in it, and few."""
+    if tensor.data_location == TensorProto.EXTERNAL or not 0 <= prod(tensor.dims) <= MAX_DATA:
+        return False
+    nbytes: int = tensor.ByteSize()
+    return nbytes <= 4 * MAX_DATA
 
 
 def _numpy_dtype(data_type: int) -> Any:
@@ -322,6 +379,7 @@ def _numpy_dtype(data_type: int) -> Any:
 def _collect(
     graph: GraphProto,
     path: GraphPath,
+    ways: _Ways,
     into: Inferred,
     symbols: Container[str],
     seen: dict[Hashable, TypeProto],
@@ -336,23 +394,28 @@ def _collect(
         types[tensor.name] = type
     for values in (graph.input, graph.value_info, graph.output):
         for value in values:
-            if value.type.WhichOneof("value"):
-                # Layers have the same types, each of which need be looked at but once.
-                key = value.type.SerializeToString()
-                if (known := seen.get(key)) is None:
-                    known = seen[key] = _cleaned(value.type, symbols)
-                types[value.name] = known
+            type = value.type
+            # Layers have the same types, each of which need be looked at but once.
+            key = type.SerializeToString()
+            if (known := seen.get(key)) is None:
+                if not type.WhichOneof("value"):
+                    continue
+                known = seen[key] = _cleaned(type, symbols)
+            types[value.name] = known
     if path:
         into.subgraphs[path] = types
     else:
         into.graph.update(types)
-    for index, node in enumerate(graph.node):
-        for name, number, body in _subgraphs(node):
-            _collect(body, (*path, (index, name, number)), into, symbols, seen)
+    for way in ways[path]:
+        _collect(_body(graph, way), (*path, way), ways, into, symbols, seen)
 
 
 def _complete(
-    graph: GraphProto, inferred: Inferred, versions: Mapping[str, int], ir_version: int
+    graph: GraphProto,
+    ways: _Ways,
+    inferred: Inferred,
+    versions: Mapping[str, int],
+    ir_version: int,
 ) -> None:
     """Fill in what follows from registered functions, and what ONNX gave up on."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -362,25 +425,24 @@ def _complete(
         types = inferred.subgraphs.get(path, {}) if path else inferred.graph
         data = constants if not path else {t.name: t for t in scope.initializer}
         known = {**outer, **types} if path else types
-        for index, node in enumerate(scope.node):
-            if not types.keys() >= {*node.output} - {""}:
-                for name, type in infer_node(node, known, data, versions, ir_version).items():
-                    if name not in types:
-                        types[name] = known[name] = type
-            for name, number, body in _subgraphs(node):
-                todo.append((body, (*path, (index, name, number)), known))
+        for node in scope.node:
+            # A slice makes one list of all names, which costs less than iterating.
+            for output in node.output[:]:
+                if output and output not in types:
+                    found = infer_node(node, known, data, versions, ir_version)
+                    for name, type in found.items():
+                        if name not in types:
+                            types[name] = known[name] = type
+                    break
+        todo += [(_body(scope, way), (*path, way), known) for way in ways[path]]
 
 
-def _subgraphs(node: NodeProto) -> list[tuple[str, int, GraphProto]]:
-    if not _has_subgraph(node):
-        return []
-    found = []
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            found.append((attribute.name, 0, attribute.g))
-        elif attribute.type == AttributeProto.GRAPHS:
-            found += [(attribute.name, i, graph) for i, graph in enumerate(attribute.graphs)]
-    return found
+def _body(graph: GraphProto, way: tuple[int, str, int]) -> GraphProto:
+    """The body of one of a graph's nodes."""
+    index, name, number = way
+    attribute = next(each for each in graph.node[index].attribute if each.name == name)
+    body: GraphProto = attribute.graphs[number] if attribute.graphs else attribute.g
+    return body
 
 
 def _has_subgraph(node: NodeProto) -> bool:
