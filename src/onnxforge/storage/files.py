@@ -99,7 +99,8 @@ class _Output:
     def __init__(self, file: int) -> None:
         self._file = file
         self._position = 0
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
+        self._gathered = 0
         self._sources: dict[str, FileIO] = {}
 
     @cached_property
@@ -111,12 +112,12 @@ class _Output:
         with ExitStack() as stack:
             for piece in pieces:
                 length = size_of(piece)
-                if len(self._waiting) + length > GATHERED:
+                if self._gathered + length > GATHERED:
                     self._flush()
                 if isinstance(piece, Span):
                     self._add_span(piece, stack)
                 elif length < GATHERED:
-                    self._waiting += piece
+                    self._gather(piece)
                 else:
                     self._write(piece)
             self._flush()
@@ -128,19 +129,17 @@ class _Output:
         # Where pages of the two do not line up, the kernel takes longer than reading and writing.
         if not is_small and (span.offset - self._position) % _PAGE == 0:
             span = self._copy_in_kernel(source, span)
-        buffer = memoryview(bytearray(span.length)) if is_small else self._buffer
         source.seek(span.offset)
         left = span.length
         while left:
-            count = source.readinto(buffer[:left])
+            if is_small:
+                count = self._gather(source.read(left))
+            elif count := source.readinto(self._buffer[:left]):
+                self._write(self._buffer[:count])
             if not count:
                 text = f"{span.path}: ends {left} bytes before a tensor's data does"
                 raise ExternalDataError(text)
             left -= count
-            if is_small:
-                self._waiting += buffer[:count]
-            else:
-                self._write(buffer[:count])
 
     def _copy_in_kernel(self, source: FileIO, span: Span) -> Span:
         """Copy what the kernel can, which may do it by reference; what is left is returned."""
@@ -156,11 +155,17 @@ class _Output:
                 raise
         return Span(span.path, offset, left)
 
-    def _flush(self) -> None:
-        self._write(self._waiting)
-        self._waiting = bytearray()
+    def _gather(self, piece: bytes) -> int:
+        self._waiting.append(piece)
+        self._gathered += len(piece)
+        return len(piece)
 
-    def _write(self, content: bytes | bytearray | memoryview) -> None:
+    def _flush(self) -> None:
+        self._write(b"".join(self._waiting))
+        self._waiting.clear()
+        self._gathered = 0
+
+    def _write(self, content: bytes | memoryview) -> None:
         with memoryview(content) as left:
             done = 0
             while done < len(left):
