@@ -67,6 +67,8 @@ class Model:
         self._original: bytes | None = None
         # How large it was when it was loaded: of another size, it is another model.
         self._loaded_size: int | None = None
+        # How many bytes of it are in files, as it was loaded; None if that was not counted.
+        self._elsewhere: int | None = None
         self._definitions: dict[tuple[str, str, str], FunctionProto] = {}
         self._counter = 0
         # The graphs in order, and the number of edits when they were listed.
@@ -81,8 +83,9 @@ class Model:
 
         Raises `InvalidModelError` if the file is no ONNX model, `OSError` if it cannot be read.
         """
-        model = cls(storage.load_skeleton(Path(path)), path)
-        model._loaded_size = model.proto.ByteSize()
+        proto, elsewhere = storage.load_and_count(path)
+        model = cls(proto, path)
+        model._loaded_size, model._elsewhere = proto.ByteSize(), elsewhere
         return model
 
     @classmethod
@@ -95,7 +98,12 @@ class Model:
     @property
     def nbytes(self) -> int:
         """How many bytes the model is as it stands, payloads included; counted at every call."""
-        return storage.model_nbytes(self.settle())
+        proto = self.settle()
+        if not self.edits and self._elsewhere is not None:
+            size: int = proto.ByteSize()
+            if size == self._loaded_size:
+                return size + self._elsewhere
+        return storage.model_nbytes(proto)
 
     @property
     def saved(self) -> int:

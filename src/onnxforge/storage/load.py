@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from io import FileIO
 from pathlib import Path, PureWindowsPath
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
@@ -20,6 +21,9 @@ SPLIT_FROM = 1 << 16
 
 PARK_FROM = 1 << 14
 """Bytes of payload from which it stays in the file: less is read sooner than looked up."""
+
+KEY = b"location"
+"""The key of external data: where it is spelled out, beyond what we wrote, there may be some."""
 
 # What else people have at hand, by its first bytes, and what to do about it.
 _OTHERS = {
@@ -48,25 +52,33 @@ def load_skeleton(path: Path | str) -> ModelProto:
         ExternalDataError: it asks for data by an absolute location.
 
     """
+    return load_and_count(path)[0]
+
+
+def load_and_count(path: str | os.PathLike[str]) -> tuple[ModelProto, int | None]:
+    """What `load_skeleton` gives, and how many bytes more `model_nbytes` counts than are in it;
+    None if the model has external data, which might not be there to be counted.
+    """
     location = os.path.realpath(path)
-    if Path(path).is_dir():
-        raise InvalidModelError(f"{path}: a folder; name the .onnx file in it")
     # Not by its location: links such as /dev/stdin lead nowhere else.
-    with Path(path).open("rb") as file:
+    with _opened(path) as file:
         status = os.fstat(file.fileno())
         is_large = stat.S_ISREG(status.st_mode) and status.st_size >= SPLIT_FROM
         if not (is_large and _is_text(location)):
-            return skeleton_from_bytes(file.read(), str(path))
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            data = file.read()
+            return skeleton_from_bytes(data, str(path)), None if KEY in data else 0
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             try:
-                skeleton, ours = split_and_count(data, location, PARK_FROM, stamp=stamp(status))
+                skeleton, ours, saved = split_and_count(
+                    mapped, location, PARK_FROM, stamp=stamp(status)
+                )
             except InvalidModelError as error:
-                raise InvalidModelError(_explain(str(path), data[:32], str(error))) from None
+                raise InvalidModelError(_explain(str(path), mapped[:32], str(error))) from None
         proto = _parse(skeleton, str(path))
-    # The key of external data, wherever it is spelled out beyond what we wrote ourselves.
-    if skeleton.count(b"location") != ours:
-        _refuse_absolute(proto, location)
-    return proto
+    if skeleton.count(KEY) == ours:
+        return proto, saved
+    _refuse_absolute(proto, location)
+    return proto, None
 
 
 def skeleton_from_bytes(data: bytes, name: str = "the model") -> ModelProto:
@@ -78,7 +90,7 @@ def skeleton_from_bytes(data: bytes, name: str = "the model") -> ModelProto:
 
     """
     proto = _parse(data, name)
-    if b"location" in data:
+    if KEY in data:
         _refuse_absolute(proto, "")
     return proto
 
@@ -95,6 +107,15 @@ def _parse(data: bytes, name: str) -> ModelProto:
     if not proto.HasField("graph"):
         raise InvalidModelError(_explain(name, data[:32], "not an ONNX model: it has no graph"))
     return proto
+
+
+def _opened(path: str | os.PathLike[str]) -> FileIO:
+    try:
+        return FileIO(path)
+    except (IsADirectoryError, PermissionError):  # the latter is what Windows says of a folder
+        if Path(path).is_dir():
+            raise InvalidModelError(f"{path}: a folder; name the .onnx file in it") from None
+        raise
 
 
 def _explain(name: str, start: bytes, why: str) -> str:

@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto
 
 from onnxforge.errors import InvalidModelError
 from onnxforge.storage.files import Pieces, replace, write
-from onnxforge.storage.load import load_skeleton
+from onnxforge.storage.load import KEY, load_skeleton
 from onnxforge.storage.scratch import ALIGNMENT
 from onnxforge.storage.span import Span, is_external, is_parked, location_of
 from onnxforge.storage.tensors import tensors
@@ -195,10 +195,14 @@ def _copies(proto: ModelProto, folder: Path | str | None, target: Path) -> dict[
     ONNX refuses data files under several names as a way to read what is not the model's.
     """
     copies: dict[Path, Path] = {}
-    # Looking through all tensors is dear for large graphs, and few models have external data.
-    if b"location" not in serialize(proto):
-        return copies
+    # Looking through all attributes is dear for large graphs, and few models have data in them.
+    left = serialize(proto).count(KEY)
     for tensor in tensors(proto):
+        if not left:
+            break
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        left -= tensor.SerializeToString().count(KEY)
         if is_external(tensor) and (span := Span.of(tensor, folder)):
             original = Path(span.path)
             copy = target.parent / location_of(tensor)
@@ -243,6 +247,8 @@ def _tensors_in(
     proto: ModelProto, folder: Path | str | None, files: dict[Path, Pieces]
 ) -> set[int]:
     """The tensors, counted as `tensors` does, that have their data in what *files* replace."""
+    if not any(path.exists() for path in files):
+        return set()
     read = {piece.path for pieces in files.values() for piece in pieces if isinstance(piece, Span)}
     replaced = {path for path in read if Path(path).resolve() in files}
     return {

@@ -81,14 +81,16 @@ def split(buffer: Buffer, location: str, threshold: int = THRESHOLD, *, stamp: s
 
 def split_and_count(
     buffer: Buffer, location: str, threshold: int = THRESHOLD, *, stamp: str = ""
-) -> tuple[bytes, int]:
-    """What `split` gives, and how often it wrote ``location``, the key of external data."""
+) -> tuple[bytes, int, int]:
+    """What `split` gives, how often it wrote ``location``, the key of external data, and how many
+    bytes more the payloads are that it left out than what it wrote in their place.
+    """
     if all(tag != _GRAPH for _, tag, _, _ in _fields(buffer, 0, len(buffer))):
         raise InvalidModelError("not an ONNX model: it has no graph")
-    count = passed = 0
+    count = saved = passed = 0
 
     def take(start: int, end: int) -> _Rewritten | None:
-        nonlocal count, passed
+        nonlocal count, saved, passed
         raw = None
         explicit = False
         for at, tag, body, stop in _fields(buffer, start, end):
@@ -105,6 +107,7 @@ def split_and_count(
         Span(location, body, stop - body).park(place, stamp=stamp, explicit=explicit)
         entries = place.SerializeToString()
         count += entries.count(b"location")
+        saved += stop - body - sum(entry.ByteSize() for entry in place.external_data)
         if isinstance(buffer, mmap.mmap) and stop - passed > WINDOW:
             # One byte touched maps up to 2 MiB around it: all of a large file, in the end.
             if hasattr(mmap, "MADV_DONTNEED"):
@@ -118,8 +121,8 @@ def split_and_count(
 
     rewritten = _rewrite(buffer, "model", 0, len(buffer), worth, take, DEPTH)
     if rewritten is None:
-        return buffer[:], count
-    return b"".join(part for part in rewritten[0] if isinstance(part, bytes)), count
+        return buffer[:], count, saved
+    return b"".join(part for part in rewritten[0] if isinstance(part, bytes)), count, saved
 
 
 def splice(
