@@ -13,6 +13,7 @@ from onnxforge.ir import Model, Node, Value
 from onnxforge.ir.model import gc_paused
 from onnxforge.passes import Pass
 from onnxforge.report import Report, Step, Tally
+from onnxforge.storage import maps_kept
 from onnxforge.targets import Target, welcomes
 
 
@@ -72,7 +73,7 @@ class PassManager:
         model.provenance = self.provenance
         model.facts = {}
         try:
-            with gc_paused():
+            with gc_paused(), maps_kept():
                 edits = -1
                 for number in range(1, self.max_rounds + 1):
                     model.infer_anew()

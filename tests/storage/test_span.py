@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto
 
 from onnxforge.errors import ExternalDataError
-from onnxforge.storage import Span, is_external, is_parked, to_array
-from onnxforge.storage.span import stamp
+from onnxforge.storage import Span, is_external, is_parked, maps_kept, to_array
+from onnxforge.storage.span import _maps, stamp
 
 
 def external(location: str | bytes = "w.bin", **entries: object) -> TensorProto:
@@ -152,6 +152,18 @@ def test_many_mappings_of_one_file_take_one_descriptor(tmp_path: Path) -> None:
     assert len(arrays) == 2000
     if before:
         assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+
+
+def test_of_what_nobody_holds_only_the_file_read_last_stays_mapped(tmp_path: Path) -> None:
+    spans = [Span(str(tmp_path / name), 0, 1 << 17) for name in "ab"]
+    for each in spans:
+        Path(each.path).write_bytes(bytes(1 << 17))
+    before = len(_maps)
+    with maps_kept():
+        for _ in range(3):
+            assert [len(each.map()) for each in spans] == [1 << 17] * 2
+            assert len(_maps) == before + 1
+    assert len(_maps) == before
 
 
 def test_a_mapping_outlives_a_replacement_of_its_file(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from onnxforge.storage.files import write
 from onnxforge.storage.load import load_and_count, load_skeleton, skeleton_from_bytes
 from onnxforge.storage.save import materialize, save, to_bytes
 from onnxforge.storage.scratch import Scratch
-from onnxforge.storage.span import Span, is_external, is_parked
+from onnxforge.storage.span import Span, is_external, is_parked, maps_kept
 from onnxforge.storage.tensors import (
     dtype_of,
     from_array,
@@ -28,6 +28,7 @@ __all__ = [
     "is_parked",
     "load_and_count",
     "load_skeleton",
+    "maps_kept",
     "materialize",
     "model_nbytes",
     "nbytes",

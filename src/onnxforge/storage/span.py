@@ -11,6 +11,8 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +32,9 @@ MAP_FROM = 1 << 16
 # Every mapping holds a file descriptor, so a model's tensors share one.  A file replaced or grown
 # is another key; an inode cannot be reused while it is mapped.
 _maps: WeakValueDictionary[tuple[int, int, int], mmap.mmap] = WeakValueDictionary()
+
+# The mapping used last, for each `maps_kept` that is open.
+_kept: list[mmap.mmap | None] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +84,29 @@ class Span:
         if not self.length:
             return np.frombuffer(b"", np.uint8)
         try:
-            with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
-                status = os.fstat(file.fileno())
-                if self.offset + self.length > status.st_size:
-                    raise ExternalDataError(
-                        f"{self.path}: ends at {status.st_size}, before byte"
-                        f" {self.offset + self.length} of a tensor's data"
-                    )
-                if self.length < MAP_FROM:
-                    file.seek(self.offset)
-                    return np.frombuffer(file.read(self.length), np.uint8)
-                key = (status.st_dev, status.st_ino, status.st_size)
-                mapped = _maps.get(key)
-                if mapped is None:
+            mapped = _maps.get(_key(os.stat(self.path)))  # noqa: PTH116 - as above
+            if mapped is None:
+                with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
+                    status = os.fstat(file.fileno())
+                    self._check(status.st_size)
+                    if self.length < MAP_FROM:
+                        file.seek(self.offset)
+                        return np.frombuffer(file.read(self.length), np.uint8)
                     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                    _maps[key] = mapped
+                    _maps[_key(status)] = mapped
         except OSError as error:
             raise ExternalDataError(f"{self.path}: cannot be read: {error.strerror}") from error
+        self._check(len(mapped))
+        if _kept:
+            _kept[-1] = mapped
         return np.frombuffer(mapped, np.uint8, self.length, self.offset)
+
+    def _check(self, size: int) -> None:
+        if self.offset + self.length > size:
+            raise ExternalDataError(
+                f"{self.path}: ends at {size}, before byte {self.offset + self.length}"
+                " of a tensor's data"
+            )
 
     def park(self, tensor: TensorProto, *, stamp: str = "", explicit: bool = False) -> None:
         """Let *tensor* say that its bytes are here.
@@ -125,6 +135,19 @@ def payload(tensor: TensorProto) -> int:
 
         length = nbytes(tensor)
     return length
+
+
+@contextmanager
+def maps_kept() -> Iterator[None]:
+    """Let the file stay mapped that was read last, as long as nothing else is read.
+
+    Mapping it anew for each weight takes longer than reading the weight.
+    """
+    _kept.append(None)
+    try:
+        yield
+    finally:
+        _kept.pop()
 
 
 def release() -> None:
@@ -157,6 +180,10 @@ def location_of(tensor: TensorProto) -> str:
 def stamp(status: os.stat_result) -> str:
     """What changes when a file does; parked tensors keep it in ONNX's entry "checksum"."""
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+def _key(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size
 
 
 def _is_absolute(tensor: TensorProto) -> bool:
