@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from onnxforge import Graph, Pass, Value, shapes
+from onnxforge import Graph, Model, Pass, Value, shapes
 
 
 class ShapeSharing(Pass):
@@ -10,11 +10,15 @@ class ShapeSharing(Pass):
     first alone, and a product of sizes is that of the same sizes elsewhere.
     """
 
+    operators = ("Shape", "Size")
+
+    def apply(self, model: Model) -> int:
+        """Look at bodies and functions as well that read no sizes: some may come from around them."""
+        graphs = (g for g in model.graphs() if self.concerns(g.op_types) or _is_inner(g))
+        return sum(map(self.run, graphs))
+
     def run(self, graph: Graph) -> int:
         """Let the first of equal values stand for the others; return how many these were."""
-        is_inner = graph.outer is not None or graph.operator is not None
-        if not (is_inner or graph.has("Shape") or graph.has("Size")):
-            return 0  # sizes are neither read here nor come from around the graph
         changes = 0
         first: dict[tuple[int, shapes.ShapeValue], Value] = {}
         for node in graph:
@@ -30,3 +34,7 @@ class ShapeSharing(Pass):
                 if known is not value:
                     changes += graph.replace(value, known)
         return changes
+
+
+def _is_inner(graph: Graph) -> bool:
+    return graph.outer is not None or graph.operator is not None
