@@ -22,7 +22,7 @@ from onnxforge.ir import operators
 from onnxforge.ir.calls import Calls
 from onnxforge.ir.demands import minimums
 from onnxforge.ir.known import MAX_LENGTH, NOTHING, Known
-from onnxforge.shapes import Dim, Shape, ShapeValue, is_named
+from onnxforge.shapes import Dim, Shape, ShapeValue
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -380,16 +380,15 @@ class Inference:
 def _by_rule(node: Node, call: _Call, found: list[Shape | None]) -> list[Known] | None:
     """What our own rules tell, which *found* these shapes, if there is no more to know.
 
-    Asking ONNX takes longer; but where the rules find sizes without a name, it may find some in what
-    else the node reads.
+    Asking ONNX takes longer, and it knows less of sizes without a name.
     """
     op_type, _, attributes, opset, inputs, outputs = call
     if node.subgraphs or any(each is not None and each.given is not None for each in inputs):
         return None
+    if any(shape is None or any(size is None for size in shape) for shape in found):
+        return None
     dtypes = shapes.output_dtypes(op_type, attributes, opset, inputs, outputs)
     if None in dtypes:
-        return None
-    if any(shape is None or not all(map(is_named, shape)) for shape in found):
         return None
     return [Known(shape, dtype) for shape, dtype in zip(found, dtypes, strict=True)]
 

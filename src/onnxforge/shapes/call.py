@@ -9,7 +9,7 @@ from math import prod
 from typing import Any, Generic, TypeVar
 
 from onnxforge.shapes import dims
-from onnxforge.shapes.dims import DimLike, Shape, known_different
+from onnxforge.shapes.dims import DimLike, Shape, is_named, known_different
 
 MAX_ELEMENTS = 64
 """Tensors with more elements are no shapes; their contents are not followed."""
@@ -188,11 +188,12 @@ def total(sizes: Sequence[DimLike]) -> DimLike:
 
 
 def agreed(sizes: Sequence[DimLike]) -> DimLike:
-    """What is known of one size from several claims that must all hold, numbers first."""
+    """What is known of one size from several claims that must all hold, numbers first, then names."""
     for size in sizes:
         if isinstance(size, int):
             return size
-    return next((size for size in sizes if size is not None), None)
+    named = (size for size in sizes if is_named(size))
+    return next(named, None) or next((size for size in sizes if size is not None), None)
 
 
 def broadcast(*shapes: Shape) -> Shape:

@@ -52,9 +52,13 @@ def _rules(op_type: str, opset: int, outputs: int) -> list[_Rule]:
 def _rule(schema: defs.OpSchema, output: defs.OpSchema.FormalParameter) -> _Rule:
     if output.option == _VARIADIC and not output.is_homogeneous:
         return _Rule()
+    allowed = {each.type_param_str: each.allowed_type_strs for each in schema.type_constraints}
+    names = allowed.get(output.type_str, [output.type_str])
+    if len(names) == 1:
+        return _Rule(_DTYPES.get(names[0]))
     alike = [
         index
         for index, each in enumerate(schema.inputs)
         if each.type_str == output.type_str and (each.option != _VARIADIC or each.is_homogeneous)
     ]
-    return _Rule(_DTYPES.get(output.type_str), tuple(alike))
+    return _Rule(None, tuple(alike))

@@ -7,6 +7,8 @@ arithmetic on expressions, each as the ONNX specification of its operator says, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import copysign
 from typing import Any
 
 import numpy as np
@@ -47,10 +49,22 @@ def value_of(array: np.ndarray[Any, Any]) -> ShapeValue | None:
         return None
     if array.dtype.kind == "f" and array.dtype not in (np.float16, np.float32, np.float64):
         return None  # some types of ml_dtypes pass for floats, and numpy knows nothing of them
-    if array.dtype.kind == "f":
-        whole = (
-            np.isfinite(array) & (array == np.trunc(array)) & ~(np.signbit(array) & (array == 0))
-        )
-        if not whole.all() or (np.abs(array) > 2 ** np.finfo(array.dtype).nmant).any():
-            return None
-    return ShapeValue(tuple(int(number) for number in array.reshape(-1)), array.ndim)
+    numbers = array.reshape(-1).tolist()
+    if array.dtype.kind == "f" and not all(map(_is_whole, numbers)):
+        return None
+    elements = tuple(map(int, numbers))
+    if array.dtype.kind == "f" and max(map(abs, elements), default=0) > _exact(array.dtype):
+        return None
+    return ShapeValue(elements, array.ndim)
+
+
+def _is_whole(number: float) -> bool:
+    """Whether a float is a whole number, -0.0 being none."""
+    return number.is_integer() and (number != 0 or copysign(1, number) > 0)
+
+
+@lru_cache(None)
+def _exact(dtype: np.dtype[Any]) -> int:
+    """Up to where a float type has all whole numbers."""
+    bits: int = np.finfo(dtype).nmant
+    return 1 << bits
