@@ -87,6 +87,17 @@ def mismatches(expected: Any, actual: Any) -> float:
     return wrong / total if total else 0.0
 
 
+def settled(expected: Array, actual: Array) -> tuple[Array, float]:
+    """*actual* with what is expected in place of elements of which one of the two alone is finite.
+
+    With it comes the fraction of elements of which that is so.
+    """
+    if expected.shape != actual.shape or expected.dtype != actual.dtype or not actual.size:
+        return actual, 0.0
+    strays = np.isfinite(expected) != np.isfinite(actual)
+    return np.where(strays, expected, actual), float(np.count_nonzero(strays)) / actual.size
+
+
 def magnitude(array: Array) -> float:
     """The largest magnitude in a float array that is neither an outlier nor infinite; its scale."""
     return _scale(array, _outlier(array))

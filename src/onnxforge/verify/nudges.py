@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,15 @@ from onnxforge import runtime, storage
 from onnxforge.errors import OnnxForgeError
 from onnxforge.ir import Model
 
-from .compare import allowed, is_float, mismatches, precision, relative_error, tolerance
+from .compare import (
+    allowed,
+    is_float,
+    mismatches,
+    precision,
+    relative_error,
+    settled,
+    tolerance,
+)
 
 _STEP = 0.01
 """By how much inputs are moved, in units of what is allowed: 1e-6 of their size for float32, and a
@@ -24,8 +32,8 @@ _BIASES = range(8, 1 << 16)
 _COPIED = 1 << 28
 """Bytes of the largest graph that is copied for that."""
 _ROUNDINGS = ((0, 1), (0, -1), (1, 1), (1, -1))
-"""How constants are rounded anew: in directions of a seed, and against them; one direction alone may
-be that in which nothing moves."""
+"""How numbers are rounded: in directions of a seed, and against them; one direction alone may be that
+in which nothing moves."""
 _MARGIN = 10
 """How many times as far as such a nudge moves the original a result may be off."""
 
@@ -34,12 +42,22 @@ _MARGIN = 10
 class Nudge:
     """How far rounding *what* moves each output of a run.
 
-    `moved` are relative errors, `flipped` fractions of elements.
+    `moved` are relative errors.  `flipped` are fractions of elements: of floats, those that become
+    finite or cease to be, of all else those that become another.
     """
 
     what: str
     moved: list[float]
     flipped: list[float]
+
+    def grown(self, outputs: Sequence[Any], others: Sequence[Any]) -> Nudge:
+        """The larger of this, and what makes *others* of *outputs*."""
+        moved, flipped = list(self.moved), list(self.flipped)
+        for index, (a, b) in enumerate(zip(outputs, others, strict=True)):
+            finite, flips = settled(a, b) if is_rounded(a) else (b, mismatches(a, b))
+            moved[index] = max(moved[index], relative_error(a, finite))
+            flipped[index] = max(flipped[index], flips)
+        return replace(self, moved=moved, flipped=flipped)
 
     def allowance(self, index: int) -> float:
         """The relative error that a result may have in an output of floats."""
@@ -47,9 +65,14 @@ class Nudge:
         return lenient if math.isfinite(lenient) else 0.0
 
     def flips(self, index: int) -> float:
-        """The fraction of elements that may differ in an output of anything else."""
+        """The fraction of elements that may differ in an output of anything but floats."""
         lenient = _MARGIN * self.flipped[index]
         return lenient if lenient < 1 else 0.0
+
+    def strays(self, index: int) -> float:
+        """The fraction of floats that may be finite or not: some must not be, or all may."""
+        flipped = self.flipped[index]
+        return min(_MARGIN * flipped, (1 + flipped) / 2)
 
 
 def by_inputs(model: Model, feeds: Sequence[dict[str, Any]], least: Sequence[float]) -> list[Nudge]:
@@ -66,17 +89,24 @@ def _by_inputs(
     model: Model, session: runtime.Session, feeds: dict[str, Any], least: Sequence[float]
 ) -> Nudge:
     outputs = session.run(feeds)
-    runs = {step: _nudged_run(model, session, feeds, step) or outputs for step in set(least)}
-    pairs = [(outputs[index], runs[step][index]) for index, step in enumerate(least)]
-    if any(relative_error(a, b) > allowed(a) for a, b in pairs):
+    nudge = _still("inputs", outputs)
+    for rounding in _ROUNDINGS:
+        runs = {
+            step: _nudged_run(model, session, feeds, step, rounding) or outputs
+            for step in set(least)
+        }
+        nudge = nudge.grown(outputs, [runs[step][index] for index, step in enumerate(least)])
+    limits = map(allowed, outputs)
+    if any(nudge.flipped) or any(
+        far > limit for far, limit in zip(nudge.moved, limits, strict=True)
+    ):
         # Ill-conditioned or random: the very same inputs tell.
         again = zip(outputs, session.run(feeds), strict=True)
         if any(relative_error(a, b) > allowed(a) for a, b in again):
             operators = ", ".join(random_operators(model))
             why = operators or "no operator of it is known to be random"
             raise OnnxForgeError(f"the model is not deterministic: {why}")
-    moved = [relative_error(a, b) for a, b in pairs]
-    return Nudge("inputs", moved, [mismatches(a, b) for a, b in pairs])
+    return nudge
 
 
 def by_constants(model: Model, runs: Sequence[tuple[Mapping[str, Any], list[Any]]]) -> list[Nudge]:
@@ -84,15 +114,19 @@ def by_constants(model: Model, runs: Sequence[tuple[Mapping[str, Any], list[Any]
 
     What inputs do not move at all can still be the small difference of two large constants.
     """
-    moved = [[0.0] * len(outputs) for _, outputs in runs]
+    still = [_still("constants", outputs) for _, outputs in runs]
+    nudges = list(still)
     try:
         for session in _rounded(model):
             for index, (feeds, outputs) in enumerate(runs):
-                errors = map(relative_error, outputs, session.run(feeds))
-                moved[index] = list(map(max, moved[index], errors))
+                nudges[index] = nudges[index].grown(outputs, session.run(feeds))
     except OnnxForgeError:
-        moved = [[0.0] * len(outputs) for _, outputs in runs]
-    return [Nudge("constants", each, [0.0] * len(each)) for each in moved]
+        return still
+    return nudges
+
+
+def _still(what: str, outputs: list[Any]) -> Nudge:
+    return Nudge(what, [0.0] * len(outputs), [0.0] * len(outputs))
 
 
 def random_operators(model: Model) -> list[str]:
@@ -107,7 +141,11 @@ def is_rounded(value: Any) -> bool:
 
 
 def _nudged_run(
-    model: Model, session: runtime.Session, feeds: dict[str, Any], least: float
+    model: Model,
+    session: runtime.Session,
+    feeds: dict[str, Any],
+    least: float,
+    rounding: tuple[int, int],
 ) -> list[Any] | None:
     """The outputs for feeds that are a little off, *least* of their size or more.
 
@@ -115,7 +153,8 @@ def _nudged_run(
     """
     try:
         if any(is_rounded(feed) for feed in feeds.values()):
-            return session.run({name: _nudged(name, feed, least) for name, feed in feeds.items()})
+            given = {name: _nudged(name, feed, least, rounding) for name, feed in feeds.items()}
+            return session.run(given)
         proto = model.commit()
         if proto.ByteSize() > _COPIED:
             return session.run(feeds)
@@ -123,8 +162,9 @@ def _nudged_run(
         copy.CopyFrom(proto)
         for tensor in copy.graph.initializer:
             if len(tensor.dims) == 1 and tensor.dims[0] in _BIASES:
-                array = _nudged(tensor.name, storage.to_array(tensor, model.folder), least)
-                tensor.CopyFrom(storage.from_array(array, tensor.name))
+                array = storage.to_array(tensor, model.folder)
+                nudged = _nudged(tensor.name, array, least, rounding)
+                tensor.CopyFrom(storage.from_array(nudged, tensor.name))
         return runtime.Session(copy, model.folder).run(feeds)
     except OnnxForgeError:
         return None
@@ -147,11 +187,12 @@ def _rounded(original: Model) -> Iterator[runtime.Session]:
         yield runtime.Session(copy)
 
 
-def _nudged(name: str, feed: Any, least: float) -> Any:
+def _nudged(name: str, feed: Any, least: float, rounding: tuple[int, int]) -> Any:
     if not is_rounded(feed):
         return feed
     step = max(_STEP * tolerance(feed.dtype), precision(feed.dtype), least)
-    return _moved(feed, step, np.random.default_rng(len(name)))
+    seed, direction = rounding
+    return _moved(feed, direction * step, np.random.default_rng([seed, len(name)]))
 
 
 def _moved(array: Any, step: float, random: np.random.Generator) -> Any:
