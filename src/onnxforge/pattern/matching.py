@@ -20,10 +20,18 @@ _CLOSE = {"float64": 1e-6, "float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}
 Bound = dict[Any, Any]
 """What stands for the calls and variables of a pattern: nodes and values."""
 
+_Orders = list[tuple[Value | None, ...]]
+
 
 def occurrences(outputs: tuple[Output, ...], node: Node) -> Iterator[Bound]:
     """The ways to bind what *outputs* are computed from so that *node* makes the last of them."""
-    for bound in _match_call(outputs[-1].call, node, {}):
+    root = outputs[-1].call
+    orders = _orders(root, node)
+    return _occurrences(outputs, node, orders) if orders else iter(())
+
+
+def _occurrences(outputs: tuple[Output, ...], node: Node, orders: _Orders) -> Iterator[Bound]:
+    for bound in _match_orders(outputs[-1].call, node, {}, orders):
         yield from _match_rest(outputs, bound)
 
 
@@ -62,7 +70,7 @@ def _depth(operand: Operand) -> int:
     return 0
 
 
-def _orders(call: Call, node: Node) -> list[tuple[Value | None, ...]]:
+def _orders(call: Call, node: Node) -> _Orders:
     """The orders in which a node's inputs could be those of *call*, as far as their makers tell.
 
     That rules out most nodes, and costs least to ask.
@@ -72,17 +80,18 @@ def _orders(call: Call, node: Node) -> list[tuple[Value | None, ...]]:
     inputs, count = node.inputs, len(call.inputs)
     if len(inputs) != count:
         inputs = (*inputs, *[None] * count)[:count]
-    made = ["" if v is None or v.producer is None else v.producer.op_type for v in inputs]
-    orders = [inputs] if _is_plausible(call, made) else []
-    if call.is_commutative and _is_plausible(call, made[::-1]):
-        orders.append(inputs[::-1])
+    orders = [inputs] if _is_plausible(call, inputs) else []
+    if call.is_commutative and _is_plausible(call, turned := inputs[::-1]):
+        orders.append(turned)
     return orders
 
 
-def _is_plausible(call: Call, made: list[str]) -> bool:
-    """Whether the inputs of *call* may be made by these operators."""
-    for makers, op_type in zip(call.makers, made, strict=True):
-        if makers is not None and op_type not in makers:
+def _is_plausible(call: Call, inputs: tuple[Value | None, ...]) -> bool:
+    """Whether the inputs of *call* may be these, by the operators that make them."""
+    for index, makers in call.makers:
+        value = inputs[index]
+        maker = value.producer if value is not None else None
+        if ("" if maker is None else maker.op_type) not in makers:
             return False
     return True
 
@@ -91,10 +100,11 @@ def _match_call(call: Call, node: Node, bound: Bound) -> Iterator[Bound]:
     if call in bound:
         if bound[call] is node:
             yield bound
-        return
-    orders = _orders(call, node)
-    if not orders:
-        return
+    elif orders := _orders(call, node):
+        yield from _match_orders(call, node, bound, orders)
+
+
+def _match_orders(call: Call, node: Node, bound: Bound, orders: _Orders) -> Iterator[Bound]:
     if any(v is not None for v in node.inputs[len(call.inputs) :]) or node.has_references:
         return
     if len(node.outputs) != call.outputs and any(v.is_used for v in node.outputs[call.outputs :]):

@@ -31,8 +31,8 @@ class Call:
     inputs: tuple[Operand, ...]
     attributes: Mapping[str, Any]
     outputs: int
-    makers: tuple[frozenset[str] | None, ...] = ()
-    """For each input the operators that may make it, "" being none; None if any may."""
+    makers: tuple[tuple[int, frozenset[str]], ...] = ()
+    """The inputs that not any operator may make, each with those that may, "" being none."""
     is_commutative: bool = False
     """Whether there are two inputs, in either order."""
 
@@ -69,7 +69,8 @@ class Recorder:
         def record(
             *inputs: Operand, domain: str = "", outputs: int = 1, **attributes: Any
         ) -> Output | tuple[Output, ...]:
-            makers = tuple(map(_makers, inputs))
+            limits = enumerate(map(_makers, inputs))
+            makers = tuple((index, found) for index, found in limits if found is not None)
             is_turnable = len(inputs) == 2 and operators.lookup(op_type, domain).commutative
             call = Call(op_type, domain, inputs, attributes, outputs, makers, is_turnable)
             self.calls.append(call)
@@ -80,7 +81,7 @@ class Recorder:
 
 
 def _makers(operand: Operand) -> frozenset[str] | None:
-    """The operators that may make what *operand* stands for, as in `Call.makers`."""
+    """The operators that may make what *operand* stands for, "" being none; None if any may."""
     if isinstance(operand, Output):
         return frozenset({operand.call.op_type})
     if isinstance(operand, Alternatives):

@@ -60,6 +60,7 @@ def replace(files: Mapping[Path, Pieces], copies: Mapping[Path, Path]) -> None:
             staged[path] = _stage(path, pieces, stack)
         for path, temporary in staged.items():
             temporary.replace(path)
+        stack.pop_all()  # nothing is left to remove
 
 
 def _stage(path: Path, pieces: Pieces, stack: ExitStack) -> Path:
