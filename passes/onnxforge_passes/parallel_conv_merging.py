@@ -65,17 +65,17 @@ class ParallelConvMerging(RewritePass):
                 conv, small, large = branches[0], large, small
         else:
             small = _identity(conv, x, large.weights, branches[0] if branches[:-1] else None)
-        dtype = W.numpy().dtype
-        weights = rounded(_placed(small, large), dtype)
+        weights = rounded(_placed(small, large), large.dtype)
         bias = small.bias + large.bias
         has_bias = A is not None or B is not None or bias.any()
-        return op.Conv(x, weights, rounded(bias, dtype) if has_bias else None, like=conv)
+        return op.Conv(x, weights, rounded(bias, large.dtype) if has_bias else None, like=conv)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kernel:
-    """What a Conv does: `pads` are ahead of each axis, then behind each."""
+    """What a Conv does, in float64 whatever its *dtype*; `pads` are ahead of each axis, then behind."""
 
+    dtype: np.dtype[Any]
     weights: Array
     bias: Array
     group: int
@@ -85,12 +85,14 @@ class _Kernel:
 
 
 def _kernel(conv: Node, W: Const, B: Const | None) -> _Kernel:
-    weights = W.numpy(np.float64)
+    written = W.numpy()
+    weights = written.astype(np.float64)
     axes = weights.ndim - 2
     auto = conv.attribute("auto_pad")
     if auto not in ("NOTSET", "VALID"):
         raise Decline("the padding is left to be computed (auto_pad)")
     return _Kernel(
+        written.dtype,
         weights,
         B.numpy(np.float64) if B is not None else np.zeros(len(weights)),
         conv.attribute("group"),
@@ -113,11 +115,11 @@ def _identity(conv: Node, x: Value, W: Array, norm: Node | None) -> _Kernel:
     every = np.arange(count)
     weights.reshape(count, inputs)[every, every % inputs] = k
     axes = W.ndim - 2
-    return _Kernel(weights, shift, group, [1] * axes, [1] * axes, [0] * (2 * axes))
+    return _Kernel(weights.dtype, weights, shift, group, [1] * axes, [1] * axes, [0] * (2 * axes))
 
 
 def _placed(small: _Kernel, large: _Kernel) -> Array:
-    """The sum of two kernels, each tap where it reads the same element of the input."""
+    """The sum of two kernels, made of *large*, each tap where it reads the same element."""
     if (small.group, small.strides) != (large.group, large.strides):
         raise Decline("the convolutions differ in groups or strides")
     if small.weights.shape[:2] != large.weights.shape[:2]:
@@ -137,6 +139,5 @@ def _placed(small: _Kernel, large: _Kernel) -> Array:
         if rest or uneven or start < 0 or stop > whole or not same_length:
             raise Decline("the one kernel does not lie within the other")
         places.append(slice(start, stop, every))
-    weights = large.weights.copy()
-    weights[tuple(places)] += small.weights
-    return weights
+    large.weights[tuple(places)] += small.weights
+    return large.weights

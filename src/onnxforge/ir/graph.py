@@ -239,7 +239,7 @@ class Graph:
             scope = new.graph
             if not (scope.sees(old) and scope.sees(new)):
                 return False
-        returned = tuple(graph for graph in old.output_of if scope.encloses(graph))
+        returned = [graph for graph in old.output_of if scope.encloses(graph)]
         if returned and (
             old.producer is None
             or new.producer is None
@@ -252,9 +252,12 @@ class Graph:
         makers = order.upstream(new, old.producer if new.graph is home else around)
         if around is not None and around in makers:
             return False
-        consumers = [node for node in old.consumers if scope.encloses(node.graph)]
-        readers = [node for node in consumers if node.holder_in(scope) not in makers]
-        returns = tuple(g for g in returned if g is scope or g.owner_in(scope) not in makers)
+        readers = [
+            node
+            for node in old.consumers
+            if scope.encloses(node.graph) and node.holder_in(scope) not in makers
+        ]
+        returns = tuple([g for g in returned if g is scope or g.owner_in(scope) not in makers])
         if old.is_used and not readers and not returns:
             return False
         if new.producer is not None and not self.admits(new.producer, (old,)):

@@ -343,10 +343,13 @@ class Model:
         if self._original is not None and not external_data:
             storage.write(Path(path), self.to_bytes())
             return
-        is_other = self._loaded_size not in (None, proto.ByteSize())
-        source = None if is_other else self.path
         storage.save(
-            proto, Path(path), folder=self.folder, source=source, external_data=external_data
+            proto,
+            Path(path),
+            folder=self.folder,
+            source=self.path,
+            size=self._loaded_size,
+            external_data=external_data,
         )
 
 

@@ -77,7 +77,8 @@ def upstream(value: Value, since: Node | None) -> dict[Node, None]:
 
     What lies ahead of *since* cannot depend on it, once the graph is in order.
     """
-    value.graph.sort()
+    graph = value.graph
+    graph.sort()
     floor = since._position if since is not None else None
     found: dict[Node, None] = {}
     stack = [value.producer] if value.producer is not None else []
@@ -85,7 +86,12 @@ def upstream(value: Value, since: Node | None) -> dict[Node, None]:
         node = stack.pop()
         if node not in found and (floor is None or node._position >= floor):
             found[node] = None
-            stack.extend(dependencies(value.graph, node))
+            if node.subgraphs:
+                stack.extend(dependencies(graph, node))
+                continue
+            for read in node.inputs:
+                if read is not None and read.producer is not None and read.graph is graph:
+                    stack.append(read.producer)
     return found
 
 

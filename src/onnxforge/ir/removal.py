@@ -93,6 +93,12 @@ def _orphan(value: Value) -> None:
 def _release(node: Node) -> list[Value]:
     """Let go of all a departing node and its bodies read; return what lives outside of them."""
     released: dict[Value, None] = {}
+    if not node.subgraphs:
+        for value in node.inputs:
+            if value is not None:
+                value.consumers.pop(node, None)
+                released[value] = None
+        return list(released)
     graphs = {body: None for each in node.subgraphs for body in each.nested()}
     for leaving in (node, *(inner for body in graphs for inner in body)):
         for value in leaving.inputs:

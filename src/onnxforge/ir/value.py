@@ -191,7 +191,8 @@ class Value:
 
     def _take(self, name: str) -> None:
         graph = self.graph
-        naming.rename_declarations(self, name)
+        if self.output_of or graph.outer is not None:
+            naming.rename_declarations(self, name)
         graph.values[name] = self
         self.name = name
         if self.initializer is not None:

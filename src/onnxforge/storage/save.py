@@ -32,13 +32,14 @@ def save(
     *,
     folder: Path | str | None,
     source: Path | str | None = None,
+    size: int | None = None,
     external_data: bool | None = None,
     threshold: int = THRESHOLD,
 ) -> None:
     """Write *proto*, whose external data is in *folder*, to *path*.
 
-    A model still equal to the one in the file *source* is copied byte for byte.  Where the payloads
-    of any other go is for *external_data* to say:
+    A model still equal to the one in the file *source*, whose graph takes *size* bytes where that is
+    known, is copied byte for byte.  Where the payloads of any other go is for *external_data* to say:
 
     - False: all into the file.
     - True: those of initializers of *threshold* bytes and more into ``<name>.data`` beside the
@@ -59,11 +60,13 @@ def save(
 
     """
     if Path(path).exists() and not Path(path).is_file():
-        write(path, *_inlined(proto, folder))
+        write(path, *_inlined(serialize(proto), folder))
         return
     target = Path(os.path.realpath(path))
-    if source is not None and external_data is None and _equals(proto, source):
-        copies = _copies(proto, folder, target)
+    graph = b"" if external_data else serialize(proto)
+    is_other = source is None or external_data is not None or size not in (None, len(graph))
+    if source is not None and not is_other and _equals(proto, source):
+        copies = _copies(proto, graph, folder, target)
         if copies is not None:
             if not (target.exists() and target.samefile(source)):
                 whole = Span(os.path.realpath(source), 0, Path(source).stat().st_size)
@@ -71,9 +74,9 @@ def save(
             return
     copies = {}
     if external_data is False:
-        files = {target: _inlined(proto, folder)}
+        files = {target: _inlined(graph, folder)}
     else:
-        kept = None if external_data else _as_it_came(proto, folder, target)
+        kept = None if external_data else _as_it_came(proto, graph, folder, target)
         if kept is None:
             files = _packed(proto, folder, target, threshold)
         else:
@@ -93,12 +96,12 @@ def to_bytes(proto: ModelProto, folder: Path | str | None = None) -> bytes:
         ExternalDataError: data the model refers to is gone.
 
     """
-    return _join(_inlined(proto, folder))
+    return _join(_inlined(serialize(proto), folder))
 
 
 def materialize(proto: ModelProto, folder: Path | str | None = None) -> ModelProto:
     """A copy of *proto* with every payload inline; raises as `to_bytes` does."""
-    return parse(_inlined(proto, folder))
+    return parse(_inlined(serialize(proto), folder))
 
 
 def parse(pieces: Pieces) -> ModelProto:
@@ -125,13 +128,13 @@ def _join(pieces: Pieces) -> bytes:
 # What to write
 
 
-def _inlined(proto: ModelProto, folder: Path | str | None) -> Pieces:
-    pieces = splice(serialize(proto), lambda tensor: Span.of(tensor, folder))
+def _inlined(graph: bytes, folder: Path | str | None) -> Pieces:
+    pieces = splice(graph, lambda tensor: Span.of(tensor, folder))
     return _within_limit(pieces)
 
 
 def _as_it_came(
-    proto: ModelProto, folder: Path | str | None, target: Path
+    proto: ModelProto, graph: bytes, folder: Path | str | None, target: Path
 ) -> tuple[Pieces, dict[Path, Path]] | None:
     """The file with everything but its own external data inline; None if that is no good idea."""
     used: dict[Span, None] = {}
@@ -143,7 +146,7 @@ def _as_it_came(
         used[span] = None
         return None
 
-    pieces = splice(serialize(proto), resolve)
+    pieces = splice(graph, resolve)
     if sum(map(size_of, pieces)) > LIMIT:
         return None
     if not used:
@@ -153,7 +156,7 @@ def _as_it_came(
     dead = total - sum(span.length for span in used)
     if (new + dead) * STALE >= total or dead * DEAD >= total:
         return None
-    copies = _copies(proto, folder, target)
+    copies = _copies(proto, graph, folder, target)
     return None if copies is None else (pieces, copies)
 
 
@@ -188,7 +191,9 @@ def _packed(
     return {data: pieces, target: model} if pieces else {target: model}
 
 
-def _copies(proto: ModelProto, folder: Path | str | None, target: Path) -> dict[Path, Path] | None:
+def _copies(
+    proto: ModelProto, graph: bytes, folder: Path | str | None, target: Path
+) -> dict[Path, Path] | None:
     """The data files to copy so that *proto* finds them from *target*, each with its original.
 
     None if one of them would overwrite something else.  They cannot be links to the originals:
@@ -196,7 +201,7 @@ def _copies(proto: ModelProto, folder: Path | str | None, target: Path) -> dict[
     """
     copies: dict[Path, Path] = {}
     # Looking through all attributes is dear for large graphs, and few models have data in them.
-    left = serialize(proto).count(KEY)
+    left = graph.count(KEY)
     for tensor in tensors(proto):
         if not left:
             break

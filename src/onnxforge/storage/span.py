@@ -29,6 +29,8 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 MAP_FROM = 1 << 16
 """Bytes from which mapping a file costs less than reading it."""
 
+_TEXT = {str}
+
 # Every mapping holds a file descriptor, so a model's tensors share one.  A file replaced or grown
 # is another key; an inode cannot be reused while it is mapped.
 _maps: WeakValueDictionary[tuple[int, int, int], mmap.mmap] = WeakValueDictionary()
@@ -70,10 +72,10 @@ class Span:
             raise _unreadable(tensor, location, "there is no such file") from error
         if not stat.S_ISREG(status.st_mode):
             raise _unreadable(tensor, location, "it is not a regular file")
-        if parked and entries.get("checksum", stamp(status)) != stamp(status):
+        if parked and "checksum" in entries and entries["checksum"] != stamp(status):
             why = "it changed since the model was loaded; load the model again"
             raise _unreadable(tensor, location, why)
-        length = payload(tensor)
+        length = _length(tensor, entries)
         if offset + length > status.st_size:
             why = f"bytes {offset} to {offset + length} are wanted, and it ends at {status.st_size}"
             raise _unreadable(tensor, location, why)
@@ -128,13 +130,7 @@ def payload(tensor: TensorProto) -> int:
     """How many bytes of *tensor* are elsewhere: in a file of its own, or parked."""
     if tensor.data_location != TensorProto.EXTERNAL:
         return 0
-    length = _number(tensor, _entries(tensor), "length", -1)
-    if length < 0:
-        # Here, as arrays are read by way of spans.
-        from onnxforge.storage.tensors import nbytes
-
-        length = nbytes(tensor)
-    return length
+    return _length(tensor, _entries(tensor))
 
 
 @contextmanager
@@ -191,7 +187,12 @@ def _is_absolute(tensor: TensorProto) -> bool:
 
 
 def _entries(tensor: TensorProto) -> dict[str, str]:
-    entries: dict[str, str] = {}
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    if len(entries) == len(tensor.external_data) and _TEXT.issuperset(
+        map(type, (*entries, *entries.values()))
+    ):
+        return entries
+    entries.clear()
     for entry in tensor.external_data:
         # What is not UTF-8 protobuf hands out as bytes, whatever its type says.
         if not isinstance(entry.value, str) or not isinstance(entry.key, str):
@@ -199,6 +200,16 @@ def _entries(tensor: TensorProto) -> dict[str, str]:
         if entries.setdefault(entry.key, entry.value) != entry.value:
             raise _unreadable(tensor, entry.value, f"it is one of several for {entry.key!r}")
     return entries
+
+
+def _length(tensor: TensorProto, entries: dict[str, str]) -> int:
+    length = _number(tensor, entries, "length", -1)
+    if length < 0:
+        # Here, as arrays are read by way of spans.
+        from onnxforge.storage.tensors import nbytes
+
+        length = nbytes(tensor)
+    return length
 
 
 def _number(tensor: TensorProto, entries: dict[str, str], key: str, default: int) -> int:
