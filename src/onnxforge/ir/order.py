@@ -89,9 +89,8 @@ def upstream(value: Value, since: Node | None) -> dict[Node, None]:
             if node.subgraphs:
                 stack.extend(dependencies(graph, node))
                 continue
-            for read in node.inputs:
-                if read is not None and read.producer is not None and read.graph is graph:
-                    stack.append(read.producer)
+            here = [read for read in node.inputs if read is not None and read.graph is graph]
+            stack += [read.producer for read in here if read.producer is not None]
     return found
 
 
