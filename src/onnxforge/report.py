@@ -33,9 +33,8 @@ class Tally:
 _NO_EDITS = Tally()
 
 
-@dataclass(
-    slots=True
-)  # not frozen: there is one for each pass and round, and those take long to make
+# Not frozen: there is one for each pass and round, and what is frozen takes long to make.
+@dataclass(slots=True)
 class Step:
     """What one run of one pass did; `seconds` include checking its edits."""
 

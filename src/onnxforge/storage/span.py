@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,8 +36,15 @@ _TEXT = {str}
 # is another key; an inode cannot be reused while it is mapped.
 _maps: WeakValueDictionary[tuple[int, int, int], mmap.mmap] = WeakValueDictionary()
 
-# The mapping used last, for each `maps_kept` that is open.
-_kept: list[mmap.mmap | None] = []
+
+class _Kept(threading.local):
+    """The mapping that a thread used last, while it has a `maps_kept` open."""
+
+    depth = 0
+    last: mmap.mmap | None = None
+
+
+_kept = _Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +107,8 @@ class Span:
         except OSError as error:
             raise ExternalDataError(f"{self.path}: cannot be read: {error.strerror}") from error
         self._check(len(mapped))
-        if _kept:
-            _kept[-1] = mapped
+        if _kept.depth:
+            _kept.last = mapped
         return np.frombuffer(mapped, np.uint8, self.length, self.offset)
 
     def _check(self, size: int) -> None:
@@ -139,11 +147,13 @@ def maps_kept() -> Iterator[None]:
 
     Mapping it anew for each weight takes longer than reading the weight.
     """
-    _kept.append(None)
+    _kept.depth += 1
     try:
         yield
     finally:
-        _kept.pop()
+        _kept.depth -= 1
+        if not _kept.depth:
+            _kept.last = None
 
 
 def release() -> None:
