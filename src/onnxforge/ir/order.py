@@ -131,10 +131,11 @@ def settle(graph: Graph) -> None:
 
 def _keep(field: Any, wanted: Callable[[Any], bool]) -> None:
     """Cut the entries that are not wanted from a repeated field, the others keeping their order."""
-    kept = sum(map(wanted, field))
-    if kept < len(field):
-        field.sort(key=lambda entry: not wanted(entry))
-        del field[kept:]
+    goes = [not wanted(entry) for entry in field]
+    if any(goes):
+        answers = iter(goes)
+        field.sort(key=lambda _: next(answers))
+        del field[goes.count(False) :]
 
 
 def name_apart(graph: Graph, fresh: Container[Node]) -> None:

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto, TensorProto
 
 from onnxforge.errors import ExternalDataError, InvalidModelError
-from onnxforge.storage.span import location_of, stamp
+from onnxforge.storage.span import KEY, location_of, stamp
 from onnxforge.storage.tensors import tensors
 from onnxforge.storage.wire import split_and_count
 
@@ -21,9 +21,6 @@ SPLIT_FROM = 1 << 16
 
 PARK_FROM = 1 << 14
 """Bytes of payload from which it stays in the file: less is read sooner than looked up."""
-
-KEY = b"location"
-"""The key of external data: where it is spelled out, beyond what we wrote, there may be some."""
 
 # What else people have at hand, by its first bytes, and what to do about it.
 _OTHERS = {

@@ -10,10 +10,10 @@ from onnx import ModelProto, TensorProto
 
 from onnxforge.errors import InvalidModelError
 from onnxforge.storage.files import Pieces, replace, write
-from onnxforge.storage.load import KEY, load_skeleton
+from onnxforge.storage.load import load_skeleton
 from onnxforge.storage.scratch import ALIGNMENT
 from onnxforge.storage.span import Span, is_external, is_parked, location_of
-from onnxforge.storage.tensors import tensors
+from onnxforge.storage.tensors import externals, tensors
 from onnxforge.storage.wire import THRESHOLD, size_of, splice
 
 LIMIT = 2**31 - 1
@@ -200,14 +200,7 @@ def _copies(
     ONNX refuses data files under several names as a way to read what is not the model's.
     """
     copies: dict[Path, Path] = {}
-    # Looking through all attributes is dear for large graphs, and few models have data in them.
-    left = graph.count(KEY)
-    for tensor in tensors(proto):
-        if not left:
-            break
-        if tensor.data_location != TensorProto.EXTERNAL:
-            continue
-        left -= tensor.SerializeToString().count(KEY)
+    for tensor in externals(proto, graph):
         if is_external(tensor) and (span := Span.of(tensor, folder)):
             original = Path(span.path)
             copy = target.parent / location_of(tensor)

@@ -27,6 +27,9 @@ from onnxforge.errors import ExternalDataError
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
+KEY = b"location"
+"""The key of external data: where it is spelled out, beyond what we wrote, there may be some."""
+
 MAP_FROM = 1 << 16
 """Bytes from which mapping a file costs less than reading it."""
 

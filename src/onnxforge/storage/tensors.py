@@ -21,7 +21,7 @@ from onnx import (
 
 from onnxforge.errors import ExternalDataError, InvalidModelError
 from onnxforge.storage.scratch import Scratch
-from onnxforge.storage.span import Span, payload
+from onnxforge.storage.span import KEY, Span, payload
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -185,12 +185,26 @@ def model_nbytes(model: ModelProto) -> int:
 
     What does not say how large it is counts nothing: who reads it will complain.
     """
-    size: int = model.ByteSize()
-    for tensor in tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            with suppress(InvalidModelError, ExternalDataError):
-                size += payload(tensor) - sum(entry.ByteSize() for entry in tensor.external_data)
+    graph = model.SerializeToString()
+    size = len(graph)
+    for tensor in externals(model, graph):
+        with suppress(InvalidModelError, ExternalDataError):
+            size += payload(tensor) - sum(entry.ByteSize() for entry in tensor.external_data)
     return size
+
+
+def externals(model: ModelProto, graph: bytes) -> Iterator[TensorProto]:
+    """The tensors of *model*, which serializes to *graph*, that have their data elsewhere.
+
+    Looking through all tensors and attributes is dear, and stops where no location is left.
+    """
+    left = graph.count(KEY)
+    for tensor in tensors(model):
+        if not left:
+            return
+        if tensor.data_location == TensorProto.EXTERNAL:
+            left -= tensor.SerializeToString().count(KEY)
+            yield tensor
 
 
 def _parts(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
