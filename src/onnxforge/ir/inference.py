@@ -55,13 +55,15 @@ class Inference:
         self._unnamed: dict[tuple[Value, int], Dim] = {}
         # What was found of nodes: the layers of a model are alike.
         self._alike: dict[Hashable, list[Known]] = {}
+        # What was found of constants: many are alike.
+        self._constants: dict[Hashable, Known] = {}
         self._calls = Calls(model)
 
     def known(self, value: Value) -> Known:
         """What is known of *value*."""
         if value.known is None:
             if self._types is None:
-                if value.is_constant and value.tensor is not None:
+                if _is_source(value) and value.is_constant:
                     value.known = self._source(value)
                     return value.known
                 if value.is_input and (known := self._declared(value)) is not None:
@@ -182,7 +184,7 @@ class Inference:
 
     def _infer(self, value: Value) -> None:
         """Infer what *value* is computed by, and whatever that needs first."""
-        if value.producer is None:
+        if value.producer is None or _is_source(value):
             value.known = self._source(value)
             return
         stack = [value.producer]
@@ -196,11 +198,12 @@ class Inference:
                 read = (*read, *chain.from_iterable(body.captured() for body in node.subgraphs))
             waiting = []
             for needed in read:
-                if needed is not None and needed.known is None:
-                    if needed.producer is None:
-                        needed.known = self._source(needed)
-                    else:
-                        waiting.append(needed.producer)
+                if needed is None or needed.known is not None:
+                    continue
+                if _is_source(needed):
+                    needed.known = self._source(needed)
+                elif needed.producer is not None:
+                    waiting.append(needed.producer)
             if waiting:
                 stack += waiting
                 continue
@@ -261,11 +264,16 @@ class Inference:
 
     def _source(self, value: Value) -> Known:
         """What is known of an input or a constant."""
-        tensor = value.tensor if value.is_constant else None
-        if tensor is None:
+        tensor = value.tensor
+        if tensor is None or value.is_input:
             known = (self._types or {}).get(value)
             return self._named(value, self._passed(value) if known is None else known)
-        return Known(tuple(tensor.dims), tensor.data_type or None, _contents(value))
+        key = _as_written(tensor)
+        if key is None or (found := self._constants.get(key)) is None:
+            found = Known(tuple(tensor.dims), tensor.data_type or None, _contents(value))
+            if key is not None:
+                self._constants[key] = found
+        return found
 
     def _declared(self, value: Value) -> Known | None:
         """What is declared of an input of the model, where that takes no inference.
@@ -429,10 +437,31 @@ def _by_value(graph: Graph, types: Mapping[str, TypeProto]) -> dict[Value, TypeP
     return {graph.values[name]: type for name, type in types.items() if name in graph.values}
 
 
+def _is_source(value: Value) -> bool:
+    """Whether a value is computed by nothing, or is a Constant with a tensor."""
+    node = value.producer
+    return node is None or (
+        node.op_type == "Constant" and not node.domain and value.tensor is not None
+    )
+
+
+def _as_written(tensor: TensorProto) -> Hashable:
+    """What two constants have in common of which the same is known; None if that is elsewhere."""
+    dims = tuple(tensor.dims)
+    if _has_no_contents(dims):
+        return tensor.data_type, dims
+    return (tensor.data_type, dims, tensor.raw_data) if tensor.HasField("raw_data") else None
+
+
+def _has_no_contents(dims: Sequence[int]) -> bool:
+    """Whether nobody looks at what is in tensors of that shape."""
+    return len(dims) > 1 or max(dims, default=1) > MAX_LENGTH
+
+
 def _contents(value: Value) -> ShapeValue | None:
     """The elements of a constant, if it is small and whole-numbered."""
     tensor = value.tensor
-    if tensor is not None and (len(tensor.dims) > 1 or max(tensor.dims, default=1) > MAX_LENGTH):
+    if tensor is not None and _has_no_contents(tensor.dims):
         return None
     try:
         return shapes.value_of(value.numpy()) if value.is_constant else None
