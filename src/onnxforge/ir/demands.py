@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from onnxforge.shapes import Dim, DimLike, is_named
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 _MIN_WALK = 16
 
 
-def minimums(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
-    """The least size of each symbol that has to be more than 0, in every run that succeeds.
+def minimums(graph: Graph, known: Mapping[str, int], symbols: Collection[str]) -> dict[str, int]:
+    """The least size of each of these *symbols* that has to be more than 0, in runs that succeed.
 
     Those *known* are among them.  Beside a -1 in the target of a Reshape no size may be 0, nor may
     one of which 0 would say to copy what is not there; a dimension has the elements that a Gather
     takes by constant indices; and the window of a convolution fits in.
 
-    Once there is news, not much more of the graph is looked at: what is known of the rest changes
-    with it, so ask again.
+    Once there is news, not much more of the graph is looked at, nothing if none of the symbols is
+    left that may be 0: what is known of the rest changes with it, so ask again.
     """
     found = dict(known)
     end: int | None = None
@@ -35,8 +35,10 @@ def minimums(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
                 if is_named(size):
                     for symbol, low in _symbols(size, least):
                         found[symbol] = max(low, found.get(symbol, 1))
-            if end is None and found != known:
-                end = max(2 * position, _MIN_WALK)
+            if found != known:
+                end = end or max(2 * position, _MIN_WALK)
+                if len(found) == len(symbols) > len(known):
+                    break
     return found
 
 
@@ -55,7 +57,7 @@ def _of_reshape(node: Node) -> Iterator[tuple[DimLike, int]]:
 
 def _of_gather(node: Node) -> Iterator[tuple[DimLike, int]]:
     data, indices = node.input(0), node.input(1)
-    if data is None or not data.shape or indices is None or indices.contents is None:
+    if data is None or indices is None or indices.contents is None or not data.shape:
         return
     size = data.shape[(node.attribute("axis") or 0) % len(data.shape)]
     for index in indices.contents.elements:

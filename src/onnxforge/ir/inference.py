@@ -139,9 +139,9 @@ class Inference:
         self._take(types)
         if not symbols:
             return  # there is nothing that could be small
-        symbolic = {v: type for v, type in types.items() if not self._types[v].is_fixed}
+        symbolic = {v: type for v, type in types.items() if self._types[v].has_symbols}
         for _ in range(_MAX_DEMANDS):
-            found = minimums(self._model.graph, self._model.minimums)
+            found = minimums(self._model.graph, self._model.minimums, symbols)
             if found == self._model.minimums:
                 break
             self._model.minimums = found

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, TypeProto, helper
 
 from onnxforge import shapes
-from onnxforge.shapes import DimLike, KnownInput, is_named
+from onnxforge.shapes import Dim, DimLike, KnownInput, is_named
 from onnxforge.storage import from_array
 
 # Longer tensors are no shapes, and not worth reading.
@@ -47,6 +47,11 @@ class Known(KnownInput):
         return self.shape is not None and any(size is None for size in self.shape)
 
     @cached_property
+    def has_symbols(self) -> bool:
+        """Whether some of its sizes are expressions."""
+        return any(isinstance(size, Dim) for size in self.shape or ())
+
+    @cached_property
     def is_sized(self) -> bool:
         """Whether it is of a tensor with nothing unknown about its size, which is not empty."""
         if self.shape is None or self.dtype is None:
@@ -67,7 +72,7 @@ class Known(KnownInput):
     @cached_property
     def is_fixed(self) -> bool:
         """Whether it is complete, and there are no symbols in it."""
-        return self.is_complete and all(isinstance(size, int) for size in self.shape or ())
+        return self.is_complete and not self.has_symbols
 
     @property
     def says_all(self) -> bool:
