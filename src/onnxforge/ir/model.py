@@ -65,10 +65,7 @@ class Model:
         self.scratch = storage.Scratch()
         self._borrowed: tuple[storage.Scratch, ...] = ()
         self._original: bytes | None = None
-        # How large it was when it was loaded: of another size, it is another model.
-        self._loaded_size: int | None = None
-        # How many bytes of it are in files, as it was loaded; None if that was not counted.
-        self._elsewhere: int | None = None
+        self._origin: storage.Origin | None = None
         self._definitions: dict[tuple[str, str, str], FunctionProto] = {}
         self._counter = 0
         # The graphs in order, and the number of edits when they were listed.
@@ -83,9 +80,9 @@ class Model:
 
         Raises `InvalidModelError` if the file is no ONNX model, `OSError` if it cannot be read.
         """
-        proto, elsewhere = storage.load_and_count(path)
+        proto, origin = storage.load_with_origin(path)
         model = cls(proto, path)
-        model._loaded_size, model._elsewhere = proto.ByteSize(), elsewhere
+        model._origin = origin
         return model
 
     @classmethod
@@ -99,10 +96,11 @@ class Model:
     def nbytes(self) -> int:
         """How many bytes the model is as it stands, payloads included; counted at every call."""
         proto = self.settle()
-        if not self.edits and self._elsewhere is not None:
+        origin = self._origin
+        if not self.edits and origin is not None and origin.elsewhere is not None:
             size: int = proto.ByteSize()
-            if size == self._loaded_size:
-                return size + self._elsewhere
+            if size == origin.size:  # else somebody wrote into the protobuf
+                return size + origin.elsewhere
         return storage.model_nbytes(proto)
 
     @property
@@ -304,7 +302,7 @@ class Model:
         model = Model(proto, self.path)
         model._borrowed = (*self._borrowed, self.scratch)
         model._original = self._original
-        model._loaded_size = self._loaded_size
+        model._origin = self._origin
         return model
 
     def restore(self, earlier: Model) -> None:
@@ -348,7 +346,7 @@ class Model:
             Path(path),
             folder=self.folder,
             source=self.path,
-            size=self._loaded_size,
+            origin=self._origin,
             external_data=external_data,
         )
 

@@ -3,7 +3,7 @@
 from onnxforge.storage.detach import detach
 from onnxforge.storage.digest import digest, sample
 from onnxforge.storage.files import write
-from onnxforge.storage.load import load_and_count, load_skeleton, skeleton_from_bytes
+from onnxforge.storage.load import Origin, load_skeleton, load_with_origin, skeleton_from_bytes
 from onnxforge.storage.save import materialize, save, to_bytes
 from onnxforge.storage.scratch import Scratch
 from onnxforge.storage.span import Span, is_external, is_parked, maps_kept
@@ -18,6 +18,7 @@ from onnxforge.storage.tensors import (
 )
 
 __all__ = [
+    "Origin",
     "Scratch",
     "Span",
     "detach",
@@ -26,8 +27,8 @@ __all__ = [
     "from_array",
     "is_external",
     "is_parked",
-    "load_and_count",
     "load_skeleton",
+    "load_with_origin",
     "maps_kept",
     "materialize",
     "model_nbytes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path, PureWindowsPath
 
@@ -22,6 +23,9 @@ SPLIT_FROM = 1 << 16
 PARK_FROM = 1 << 14
 """Bytes of payload from which it stays in the file: less is read sooner than looked up."""
 
+KEPT = 1 << 24
+"""Bytes of what was parsed up to which they are kept, to compare with; more is read again."""
+
 # What else people have at hand, by its first bytes, and what to do about it.
 _OTHERS = {
     b"version https://git-lfs": "a Git LFS pointer; `git lfs pull` fetches the model",
@@ -34,6 +38,28 @@ _OTHERS = {
     b"\x89HDF": "an HDF5 file; convert it with tf2onnx",
     b"{": "JSON, not ONNX's binary form; onnx.load with format='json' reads it",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a model was when it was loaded.
+
+    `size` is that of its protobuf and `elsewhere` how many bytes more `model_nbytes` counts, None if
+    it has external data, which might not be there to be counted.  `skeleton` is what was parsed, or
+    nothing if that was too much to keep, and `stamp` tells the state of the file.
+    """
+
+    size: int
+    elsewhere: int | None
+    stamp: str
+    skeleton: bytes
+
+    def is_still(self, serialized: bytes, path: Path | str) -> bool:
+        """Whether a model so *serialized* is the one that was loaded, and the file as it was then.
+
+        False also where that takes a closer look.
+        """
+        return serialized == self.skeleton and stamp(os.stat(path)) == self.stamp  # noqa: PTH116
 
 
 def load_skeleton(path: Path | str) -> ModelProto:
@@ -49,13 +75,11 @@ def load_skeleton(path: Path | str) -> ModelProto:
         ExternalDataError: it asks for data by an absolute location.
 
     """
-    return load_and_count(path)[0]
+    return load_with_origin(path)[0]
 
 
-def load_and_count(path: str | os.PathLike[str]) -> tuple[ModelProto, int | None]:
-    """What `load_skeleton` gives, and how many bytes more `model_nbytes` counts than are in it;
-    None if the model has external data, which might not be there to be counted.
-    """
+def load_with_origin(path: str | os.PathLike[str]) -> tuple[ModelProto, Origin]:
+    """What `load_skeleton` gives, and how to tell later whether it is still that."""
     location = os.path.realpath(path)
     # Not by its location: links such as /dev/stdin lead nowhere else.
     with _opened(path) as file:
@@ -63,7 +87,8 @@ def load_and_count(path: str | os.PathLike[str]) -> tuple[ModelProto, int | None
         is_large = stat.S_ISREG(status.st_mode) and status.st_size >= SPLIT_FROM
         if not (is_large and _is_text(location)):
             data = file.read()
-            return skeleton_from_bytes(data, str(path)), None if KEY in data else 0
+            proto = skeleton_from_bytes(data, str(path))
+            return proto, _origin(proto, data, status, None if KEY in data else 0)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             try:
                 skeleton, ours, saved = split_and_count(
@@ -72,10 +97,17 @@ def load_and_count(path: str | os.PathLike[str]) -> tuple[ModelProto, int | None
             except InvalidModelError as error:
                 raise InvalidModelError(_explain(str(path), mapped[:32], str(error))) from None
         proto = _parse(skeleton, str(path))
-    if skeleton.count(KEY) == ours:
-        return proto, saved
-    _refuse_absolute(proto, location)
-    return proto, None
+    is_all_ours = skeleton.count(KEY) == ours
+    if not is_all_ours:
+        _refuse_absolute(proto, location)
+    return proto, _origin(proto, skeleton, status, saved if is_all_ours else None)
+
+
+def _origin(
+    proto: ModelProto, skeleton: bytes, status: os.stat_result, elsewhere: int | None
+) -> Origin:
+    is_kept = stat.S_ISREG(status.st_mode) and len(skeleton) <= KEPT
+    return Origin(proto.ByteSize(), elsewhere, stamp(status), skeleton if is_kept else b"")
 
 
 def skeleton_from_bytes(data: bytes, name: str = "the model") -> ModelProto:

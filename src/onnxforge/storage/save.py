@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto
 
 from onnxforge.errors import InvalidModelError
 from onnxforge.storage.files import Pieces, replace, write
-from onnxforge.storage.load import load_skeleton
+from onnxforge.storage.load import Origin, load_skeleton
 from onnxforge.storage.scratch import ALIGNMENT
 from onnxforge.storage.span import Span, is_external, is_parked, location_of
 from onnxforge.storage.tensors import externals, tensors
@@ -32,14 +32,14 @@ def save(
     *,
     folder: Path | str | None,
     source: Path | str | None = None,
-    size: int | None = None,
+    origin: Origin | None = None,
     external_data: bool | None = None,
     threshold: int = THRESHOLD,
 ) -> None:
     """Write *proto*, whose external data is in *folder*, to *path*.
 
-    A model still equal to the one in the file *source*, whose graph takes *size* bytes where that is
-    known, is copied byte for byte.  Where the payloads of any other go is for *external_data* to say:
+    A model still equal to the one in the file *source* is copied byte for byte; that is told sooner
+    by its *origin*.  Where the payloads of any other go is for *external_data* to say:
 
     - False: all into the file.
     - True: those of initializers of *threshold* bytes and more into ``<name>.data`` beside the
@@ -64,8 +64,7 @@ def save(
         return
     target = Path(os.path.realpath(path))
     graph = b"" if external_data else serialize(proto)
-    is_other = source is None or external_data is not None or size not in (None, len(graph))
-    if source is not None and not is_other and _equals(proto, source):
+    if source is not None and external_data is None and _equals(proto, graph, source, origin):
         copies = _copies(proto, graph, folder, target)
         if copies is not None:
             if not (target.exists() and target.samefile(source)):
@@ -221,8 +220,13 @@ def _is_same(copy: Path, original: Path) -> bool:
     )
 
 
-def _equals(proto: ModelProto, source: Path | str) -> bool:
+def _equals(proto: ModelProto, graph: bytes, source: Path | str, origin: Origin | None) -> bool:
+    """Whether *proto*, of which *graph* are the bytes, is the model in the file *source*."""
     try:
+        if origin is not None and len(graph) != origin.size:
+            return False
+        if origin is not None and origin.is_still(graph, source):
+            return True
         return Path(source).is_file() and load_skeleton(source) == proto
     except (OSError, InvalidModelError):
         return False

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
@@ -63,6 +63,7 @@ _NUMBERS = {
 _SINGULAR = {"attribute": {5 << 3 | 2, 22 << 3 | 2}, "sparse": {1 << 3 | 2, 2 << 3 | 2}}
 
 _Rewritten: TypeAlias = tuple[list[Chunk], int]
+_Field: TypeAlias = tuple[int, int, int, int]
 
 
 def split(buffer: Buffer, location: str, threshold: int = THRESHOLD, *, stamp: str = "") -> bytes:
@@ -195,15 +196,17 @@ def _rewrite(
     """
     if not depth:
         raise InvalidModelError(f"more than {DEPTH} messages within one another at offset {start}")
+    fields: Iterable[_Field] = _fields(data, start, end)
     if message in _SINGULAR:
-        single = [tag for _, tag, _, _ in _fields(data, start, end) if tag in _SINGULAR[message]]
+        fields = list(fields)
+        single = [tag for _, tag, _, _ in fields if tag in _SINGULAR[message]]
         if len(single) > len(set(single)):
             return None
     below = _BELOW[message]
     parts: list[Chunk] = []
     size = 0
     copied = start
-    for at, tag, body, stop in _fields(data, start, end):
+    for at, tag, body, stop in fields:
         if tag in below and worth(body, stop):
             if below[tag] == "tensor":
                 rewritten = tensor(body, stop)
@@ -220,7 +223,7 @@ def _rewrite(
     return parts, size + end - copied
 
 
-def _fields(data: Buffer, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _fields(data: Buffer, pos: int, end: int) -> Iterator[_Field]:
     """The fields of a message: where each starts, its tag, where its content starts and ends.
 
     What is within a group, which ONNX has none of, is passed over; numbers in a row count as one.
