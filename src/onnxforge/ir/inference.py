@@ -53,6 +53,8 @@ class Inference:
         self._inherited: dict[Value, Known] = {}
         # What stands for the sizes that have no name, the same whenever a value is looked at.
         self._unnamed: dict[tuple[Value, int], Dim] = {}
+        # What was known of the inputs of nodes with bodies when ONNX was asked about those.
+        self._handed: dict[Node, list[TypeProto | None]] = {}
         # What was found of nodes: the layers of a model are alike.
         self._alike: dict[Hashable, list[Known]] = {}
         # What was found of constants: many are alike.
@@ -77,13 +79,14 @@ class Inference:
         """Forget what is vague, if there were edits since: they may tell more of values after them.
 
         What is complete stays so, and needs no second look.  What ONNX found holds on; it is asked
-        again only where bodies have inputs, of which nobody else knows what comes in, and where
-        functions are called, of which nobody else knows what comes out.
+        again only where more is known of what nodes hand in to bodies, of which nobody else knows
+        what comes in, and where functions are called, of which nobody else knows what comes out.
         """
         if self._types is None or self._edits == self._model.edits:
             return
         self._edits = self._model.edits
         is_open = False
+        owners: dict[Node, None] = {}
         for graph in self._model.graphs():
             for value in graph.values.values():
                 known = value.known or self._types.get(value, NOTHING)
@@ -92,10 +95,14 @@ class Inference:
                 if known.is_sized:
                     self._types[value] = replace(known, value=None)
                 elif value.producer is None:
-                    is_open |= graph.outer is not None
+                    if graph.owner is not None:
+                        owners[graph.owner] = None
                 elif known.shape is None:
                     is_open |= self._calls.called(value.producer) is not None
                 value.known = None
+        for owner in owners:
+            types = [None if value is None else self.known(value).type for value in owner.inputs]
+            is_open |= types != self._handed.get(owner)
         if is_open:
             self._types = None
 
@@ -137,6 +144,10 @@ class Inference:
         self._edits = self._model.edits
         types, symbols = self._infer_model()
         self._take(types)
+        for graph in self._model.graphs():
+            if (owner := graph.owner) is not None:
+                known = [v and self._types.get(v, NOTHING) for v in owner.inputs]
+                self._handed[owner] = [each and each.type for each in known]
         if not symbols:
             return  # there is nothing that could be small
         symbolic = {v: type for v, type in types.items() if self._types[v].has_symbols}
