@@ -146,8 +146,10 @@ class Inference:
         self._take(types)
         for graph in self._model.graphs():
             if (owner := graph.owner) is not None:
-                known = [v and self._types.get(v, NOTHING) for v in owner.inputs]
-                self._handed[owner] = [each and each.type for each in known]
+                self._handed[owner] = [
+                    None if value is None else self._types.get(value, NOTHING).type
+                    for value in owner.inputs
+                ]
         if not symbols:
             return  # there is nothing that could be small
         symbolic = {v: type for v, type in types.items() if self._types[v].has_symbols}
