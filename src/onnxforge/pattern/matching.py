@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,15 @@ _CLOSE = {"float64": 1e-6, "float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}
 Bound = dict[Any, Any]
 """What stands for the calls and variables of a pattern: nodes and values."""
 
-_Orders = list[tuple[Value | None, ...]]
+Orders = list[tuple[Value | None, ...]]
 
 
-def occurrences(outputs: tuple[Output, ...], node: Node) -> Iterator[Bound]:
-    """The ways to bind what *outputs* are computed from so that *node* makes the last of them."""
-    root = outputs[-1].call
-    orders = _orders(root, node)
-    return _occurrences(outputs, node, orders) if orders else iter(())
+def occurrences(outputs: tuple[Output, ...], node: Node, given: Orders) -> Iterator[Bound]:
+    """The ways to bind what *outputs* are computed from so that *node* makes the last of them.
 
-
-def _occurrences(outputs: tuple[Output, ...], node: Node, orders: _Orders) -> Iterator[Bound]:
-    for bound in _match_orders(outputs[-1].call, node, {}, orders):
+    Its inputs may be in the orders *given*.
+    """
+    for bound in _match_orders(outputs[-1].call, node, {}, given):
         yield from _match_rest(outputs, bound)
 
 
@@ -70,7 +68,7 @@ def _depth(operand: Operand) -> int:
     return 0
 
 
-def _orders(call: Call, node: Node) -> _Orders:
+def orders(call: Call, node: Node) -> Orders:
     """The orders in which a node's inputs could be those of *call*, as far as their makers tell.
 
     That rules out most nodes, and costs least to ask.
@@ -80,10 +78,10 @@ def _orders(call: Call, node: Node) -> _Orders:
     inputs, count = node.inputs, len(call.inputs)
     if len(inputs) != count:
         inputs = (*inputs, *[None] * count)[:count]
-    orders = [inputs] if _is_plausible(call, inputs) else []
+    found = [inputs] if _is_plausible(call, inputs) else []
     if call.is_commutative and _is_plausible(call, turned := inputs[::-1]):
-        orders.append(turned)
-    return orders
+        found.append(turned)
+    return found
 
 
 def _is_plausible(call: Call, inputs: tuple[Value | None, ...]) -> bool:
@@ -100,11 +98,11 @@ def _match_call(call: Call, node: Node, bound: Bound) -> Iterator[Bound]:
     if call in bound:
         if bound[call] is node:
             yield bound
-    elif orders := _orders(call, node):
-        yield from _match_orders(call, node, bound, orders)
+    elif found := orders(call, node):
+        yield from _match_orders(call, node, bound, found)
 
 
-def _match_orders(call: Call, node: Node, bound: Bound, orders: _Orders) -> Iterator[Bound]:
+def _match_orders(call: Call, node: Node, bound: Bound, given: Orders) -> Iterator[Bound]:
     if any(v is not None for v in node.inputs[len(call.inputs) :]) or node.has_references:
         return
     if len(node.outputs) != call.outputs and any(v.is_used for v in node.outputs[call.outputs :]):
@@ -114,7 +112,7 @@ def _match_orders(call: Call, node: Node, bound: Bound, orders: _Orders) -> Iter
     for name, value in call.attributes.items():
         if not _has_attribute(node, name, value):
             return
-    for order in orders:
+    for order in given:
         yield from _match_inputs(call.inputs, order, node, {**bound, call: node})
 
 
@@ -132,25 +130,30 @@ def _has_attribute(node: Node, name: str, expected: Any) -> bool:
 
 
 def _match_inputs(
-    operands: tuple[Operand, ...], values: tuple[Value | None, ...], node: Node, bound: Bound
+    operands: tuple[Operand, ...],
+    values: tuple[Value | None, ...],
+    node: Node,
+    bound: Bound,
+    start: int = 0,
 ) -> Iterator[Bound]:
-    if not operands:
-        yield bound
-        return
-    for extended in _match_value(operands[0], values[0], node, bound):
-        yield from _match_inputs(operands[1:], values[1:], node, extended)
+    """The ways to bind *operands*, from *start* on, to *values*, which *node* reads."""
+    for index in range(start, len(operands)):
+        operand = operands[index]
+        if isinstance(operand, Output) or isinstance(operand, Alternatives):  # noqa: SIM101 - faster
+            for extended in _match_value(operand, values[index], node, bound):
+                yield from _match_inputs(operands, values, node, extended, index + 1)
+            return
+        only = _bind(operand, values[index], node, bound)
+        if only is None:
+            return
+        bound = only
+    yield bound
 
 
 def _match_value(
     operand: Operand, value: Value | None, node: Node, bound: Bound
 ) -> Iterator[Bound]:
-    if isinstance(operand, Variable):
-        if operand in bound:
-            if bound[operand] is value:
-                yield bound
-        elif operand.optional if value is None else value.is_constant or not operand.constant:
-            yield {**bound, operand: value}
-    elif isinstance(operand, Output):
+    if isinstance(operand, Output):
         if value is not None and value.producer is not None:
             outputs = value.producer.outputs
             if len(outputs) > operand.index and outputs[operand.index] is value:
@@ -158,27 +161,44 @@ def _match_value(
     elif isinstance(operand, Alternatives):
         for option in operand.options:
             yield from _match_value(option, value, node, bound)
-    elif operand is None:
-        if value is None:
-            yield bound
-    elif value is not None and _is_number(value, operand, node):
-        yield bound
+    elif (only := _bind(operand, value, node, bound)) is not None:
+        yield only
+
+
+def _bind(
+    operand: Variable | float | None, value: Value | None, node: Node, bound: Bound
+) -> Bound | None:
+    """The one way to bind what is not computed in the pattern; None if *value* is nothing such."""
+    if isinstance(operand, Variable):
+        if operand in bound:
+            return bound if bound[operand] is value else None
+        fits = operand.optional if value is None else value.is_constant or not operand.constant
+        return {**bound, operand: value} if fits else None
+    if operand is None:
+        return bound if value is None else None
+    return bound if value is not None and _is_number(value, operand, node) else None
 
 
 def _is_number(value: Value, number: float, node: Node) -> bool:
     """Whether a constant is one element equal to *number* that does not raise the result's rank."""
-    if not value.is_constant:
+    known = value.graph.model.recall(_number, value) if value.is_constant else None
+    if known is None:
         return False
-    tensor = value.tensor
-    if tensor is not None and int(np.prod(tensor.dims, dtype=np.int64)) != 1:
-        return False
-    array = value.numpy()
-    if array.size != 1 or array.dtype == object:
-        return False
-    if array.ndim:
+    element, rank, tolerance = known
+    if rank:
         ranks = [v.rank for v in node.inputs if v is not None and v is not value]
-        if not any(rank is not None and rank >= array.ndim for rank in ranks):
+        if not any(other is not None and other >= rank for other in ranks):
             return False
-    element = array.reshape(()).astype(np.float64)
-    tolerance = _CLOSE.get(array.dtype.name, 0.0)
-    return bool(abs(element - number) <= tolerance * abs(number))
+    return abs(element - number) <= tolerance * abs(number)
+
+
+def _number(constant: Value) -> tuple[float, int, float] | None:
+    """The element of a constant that has but one, its rank, and how far it may be off, relatively."""
+    tensor = constant.tensor
+    if tensor is not None and prod(tensor.dims) != 1:
+        return None
+    array = constant.numpy()
+    if array.size != 1 or array.dtype == object:
+        return None
+    element = float(array.reshape(()).astype(np.float64))
+    return element, array.ndim, _CLOSE.get(array.dtype.name, 0.0)

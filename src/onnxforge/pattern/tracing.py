@@ -12,7 +12,7 @@ import onnx
 
 from onnxforge.ir import Node, Value, operators
 from onnxforge.ir.order import dependencies
-from onnxforge.pattern.matching import occurrences
+from onnxforge.pattern.matching import occurrences, orders
 from onnxforge.pattern.operands import (
     Alternatives,
     Call,
@@ -67,7 +67,9 @@ class Pattern:
 
         Unless *shared*, the values inside a match must not be read outside of it.
         """
-        for bound in occurrences(self.outputs, node):
+        if not (possible := orders(self.root, node)):
+            return None
+        for bound in occurrences(self.outputs, node, possible):
             match = Match(
                 tuple(bound[call] for call in self.calls if call in bound),
                 {v.name: bound.get(v) for v in self.variables},

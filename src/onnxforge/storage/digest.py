@@ -57,7 +57,10 @@ def _source(tensor: TensorProto, folder: Path | str | None) -> bytes | Span:
         array = to_array(tensor, folder)
         if array.dtype == object:
             return repr(array.tolist()).encode()
-        source = bytes(from_array(array, "").raw_data)
+        if array.dtype.isbuiltin == 1:
+            source = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        else:  # elements may share bytes
+            source = bytes(from_array(array, "").raw_data)
     return source
 
 
