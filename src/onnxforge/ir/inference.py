@@ -8,7 +8,6 @@ nothing is inferred twice.  What the file records is a hint, and never enters he
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import replace
 from functools import reduce
 from itertools import chain
 from operator import attrgetter
@@ -38,7 +37,8 @@ _MAX_DEMANDS = 12
 _MAX_ALIKE = 4096
 
 _Call: TypeAlias = tuple[str, str, Mapping[str, Any], int, Sequence[Known | None], int]
-_known = attrgetter("known")
+_known, _is_sized = attrgetter("known"), attrgetter("is_sized")
+_has_gaps, _could_be_shape = attrgetter("has_gaps"), attrgetter("could_be_shape")
 
 
 class Inference:
@@ -93,7 +93,7 @@ class Inference:
                 if known.is_complete:
                     continue
                 if known.is_sized:
-                    self._types[value] = replace(known, value=None)
+                    self._types[value] = known.holding(None)
                 elif value.producer is None:
                     if graph.owner is not None:
                         owners[graph.owner] = None
@@ -197,10 +197,9 @@ class Inference:
 
     def _infer(self, value: Value) -> None:
         """Infer what *value* is computed by, and whatever that needs first."""
-        if value.producer is None or _is_source(value):
+        if _is_source(value):
             value.known = self._source(value)
-            return
-        stack = [value.producer]
+        stack = [value.producer] if value.known is None and value.producer is not None else []
         while stack:
             node = stack[-1]
             if all(map(_known, node.outputs)):
@@ -229,9 +228,7 @@ class Inference:
 
     def _outputs(self, node: Node, types: list[Known] | None) -> list[Known]:
         """What is known of the outputs of a node, *types* included, as nodes alike have it."""
-        is_told = types is not None and (
-            all(known.is_sized for known in types) or not self._has_learned(node)
-        )
+        is_told = types is not None and (all(map(_is_sized, types)) or not self._has_learned(node))
         if node.graph is None or node.subgraphs or self._calls.called(node):
             return self._combined(node, types, is_told)
         signature = _signature(node)
@@ -257,13 +254,13 @@ class Inference:
             ours = shapes.output_shapes(*call)
             known = _by_rule(node, call, ours) or self._answered(node, types)
         if node.op_type == "Constant":
-            return [replace(each, value=_contents(node.output)) for each in known]
-        if any(each.shape is None or each.has_gaps for each in known):
+            return [each.holding(_contents(node.output)) for each in known]
+        if any(map(_has_gaps, known)):
             ours = ours or shapes.output_shapes(*call)
             known = [each.refined(shape) for each, shape in zip(known, ours, strict=True)]
-        if any(each.could_be_shape for each in known):
+        if any(map(_could_be_shape, known)):
             values = shapes.propagate(*call)
-            known = [replace(each, value=v) for each, v in zip(known, values, strict=True)]
+            known = [each.holding(value) for each, value in zip(known, values, strict=True)]
         return known
 
     def _answered(self, node: Node, types: list[Known] | None) -> list[Known]:
@@ -281,11 +278,14 @@ class Inference:
         if tensor is None or value.is_input:
             known = (self._types or {}).get(value)
             return self._named(value, self._passed(value) if known is None else known)
-        key = _as_written(tensor)
-        if key is None or (found := self._constants.get(key)) is None:
-            found = Known(tuple(tensor.dims), tensor.data_type or None, _contents(value))
-            if key is not None:
-                self._constants[key] = found
+        dims = tuple(tensor.dims)
+        is_small = len(dims) < 2 and max(dims, default=1) <= MAX_LENGTH
+        raw = tensor.raw_data if is_small and tensor.HasField("raw_data") else None
+        key = tensor.data_type, dims, raw
+        found = self._constants.get(key)
+        if found is None or (is_small and raw is None):
+            contents = _contents(value) if is_small else None
+            found = self._constants[key] = Known(dims, tensor.data_type or None, contents)
         return found
 
     def _declared(self, value: Value) -> Known | None:
@@ -304,9 +304,10 @@ class Inference:
     def _types_of(self, node: Node) -> list[Known] | None:
         """What ONNX inferred of a node's outputs with the whole model; None if it was not there."""
         types = self._types or {}
-        if not any(value in types for value in node.outputs):
-            return None
-        return [types.get(value, NOTHING) for value in node.outputs]
+        for value in node.outputs:
+            if value in types:
+                return [types.get(value, NOTHING) for value in node.outputs]
+        return None
 
     def _has_learned(self, node: Node) -> bool:
         """Whether symbols told more about an input than ONNX knew when it inferred the model."""
@@ -378,7 +379,7 @@ class Inference:
             return nothing
         with self._calls.looking_at(function) as is_new:
             returned = function.outputs[: len(nothing)] if is_new else ()
-            found = [replace(self.known(value), value=None) for value in returned]
+            found = [self.known(value).holding(None) for value in returned]
         return found + nothing[len(found) :]
 
     def _of(self, type: TypeProto) -> Known:
@@ -391,7 +392,7 @@ class Inference:
         if known.shape is None or not known.has_gaps:
             return known
         sizes = [self._symbol(value, n) if s is None else s for n, s in enumerate(known.shape)]
-        return replace(known, shape=tuple(sizes))
+        return Known(tuple(sizes), known.dtype, known.value, known.given)
 
     def _symbol(self, value: Value, axis: int) -> Dim:
         """What stands for a size of *value*, the same whenever one looks."""
@@ -458,24 +459,8 @@ def _is_source(value: Value) -> bool:
     )
 
 
-def _as_written(tensor: TensorProto) -> Hashable:
-    """What two constants have in common of which the same is known; None if that is elsewhere."""
-    dims = tuple(tensor.dims)
-    if _has_no_contents(dims):
-        return tensor.data_type, dims
-    return (tensor.data_type, dims, tensor.raw_data) if tensor.HasField("raw_data") else None
-
-
-def _has_no_contents(dims: Sequence[int]) -> bool:
-    """Whether nobody looks at what is in tensors of that shape."""
-    return len(dims) > 1 or max(dims, default=1) > MAX_LENGTH
-
-
 def _contents(value: Value) -> ShapeValue | None:
     """The elements of a constant, if it is small and whole-numbered."""
-    tensor = value.tensor
-    if tensor is not None and _has_no_contents(tensor.dims):
-        return None
     try:
         return shapes.value_of(value.numpy()) if value.is_constant else None
     except OnnxForgeError:  # unreadable data is for whoever needs it to complain about

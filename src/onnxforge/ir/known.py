@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, TypeProto, helper
 
 from onnxforge import shapes
-from onnxforge.shapes import Dim, DimLike, KnownInput, is_named
+from onnxforge.shapes import DimLike, KnownInput, ShapeValue
 from onnxforge.storage import from_array
 
 # Longer tensors are no shapes, and not worth reading.
@@ -26,12 +26,45 @@ class Known(KnownInput):
     """
 
     given: TypeProto | None = field(default=None, hash=False)
+    has_gaps: bool = field(init=False, compare=False, repr=False)
+    """Whether nothing is known of some of its sizes, or not even how many there are."""
+    has_symbols: bool = field(init=False, compare=False, repr=False)
+    """Whether some of its sizes are expressions."""
+    is_sized: bool = field(init=False, compare=False, repr=False)
+    """Whether it is of a tensor with nothing unknown about its size, which is not empty."""
+    is_complete: bool = field(init=False, compare=False, repr=False)
+    """Whether there is nothing that symbols, or following contents, could add."""
+    could_be_shape: bool = field(init=False, compare=False, repr=False)
+    """Whether a tensor is one that shapes are made of."""
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.shape, self.dtype, self.value))
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = self.shape
+        has_gaps, has_symbols = shape is None, False
+        is_sized = shape is not None and self.dtype is not None
+        for size in shape or ():
+            if size is None:
+                has_gaps, is_sized = True, False
+            elif not isinstance(size, int):
+                has_symbols, is_sized = True, is_sized and size.is_named
+        if self.given is not None and is_sized:
+            is_sized = self.given.HasField("tensor_type")
+        is_flat = shape is None or len(shape) < 2
+        is_complete = is_sized
+        if shape is not None and is_flat and self.dtype in _SHAPE_DTYPES:
+            is_complete = self.value is not None and self.value.constants() is not None
+        vars(self).update(
+            has_gaps=has_gaps,
+            has_symbols=has_symbols,
+            is_sized=is_sized,
+            is_complete=is_complete,
+            could_be_shape=is_flat and (self.dtype is None or self.dtype in _SHAPE_DTYPES),
+            _hash=hash((shape, self.dtype, self.value)),
+        )
 
     def __hash__(self) -> int:
+        # There are few of them, and each is looked up often.
         return self._hash
 
     @cached_property
@@ -41,35 +74,7 @@ class Known(KnownInput):
             return shapes.tensor_type(self.dtype, self.shape)
         return self.given
 
-    @cached_property
-    def has_gaps(self) -> bool:
-        """Whether nothing is known of some of its sizes."""
-        return self.shape is not None and any(size is None for size in self.shape)
-
-    @cached_property
-    def has_symbols(self) -> bool:
-        """Whether some of its sizes are expressions."""
-        return any(isinstance(size, Dim) for size in self.shape or ())
-
-    @cached_property
-    def is_sized(self) -> bool:
-        """Whether it is of a tensor with nothing unknown about its size, which is not empty."""
-        if self.shape is None or self.dtype is None:
-            return False
-        if not all(map(is_named, self.shape)):
-            return False
-        return self.given is None or self.given.HasField("tensor_type")
-
-    @cached_property
-    def is_complete(self) -> bool:
-        """Whether there is nothing that symbols, or following contents, could add."""
-        if self.shape is None:
-            return False
-        if len(self.shape) < 2 and self.dtype in _SHAPE_DTYPES:
-            return self.value is not None and self.value.constants() is not None
-        return self.is_sized
-
-    @cached_property
+    @property
     def is_fixed(self) -> bool:
         """Whether it is complete, and there are no symbols in it."""
         return self.is_complete and not self.has_symbols
@@ -84,13 +89,6 @@ class Known(KnownInput):
         return len(self.shape) > 1 or any(
             isinstance(size, int) and size > MAX_LENGTH for size in self.shape
         )
-
-    @cached_property
-    def could_be_shape(self) -> bool:
-        """Whether a tensor is one that shapes are made of."""
-        if self.dtype not in _SHAPE_DTYPES and self.dtype is not None:
-            return False
-        return self.shape is None or len(self.shape) <= 1
 
     @property
     def tensor(self) -> TensorProto | None:
@@ -116,10 +114,9 @@ class Known(KnownInput):
         """What is known, and what *inherited* adds to it if the two agree."""
         if self.is_complete and (self.value is not None or inherited.value is None):
             return self
-        type, before = self.type, inherited.type
-        if type is None:
+        if self.dtype is None and self.given is None:
             return inherited
-        if before is None or shapes.contradicts(before, type):
+        if self._contradicts(inherited):
             return self
         if self.dtype is None and self.shape is None:
             return replace(inherited, value=self.value or inherited.value)
@@ -127,6 +124,24 @@ class Known(KnownInput):
             self, dtype=self.dtype or inherited.dtype, value=self.value or inherited.value
         )
         return known.refined(inherited.shape)
+
+    def _contradicts(self, other: Known) -> bool:
+        """Whether no value can be as both say, or *other* says nothing of the type."""
+        if self.given is not None or other.given is not None:
+            type, before = self.type, other.type
+            return before is None or type is None or shapes.contradicts(before, type)
+        if self.dtype != other.dtype:
+            return True
+        if self.shape is None or other.shape is None:
+            return False
+        return len(self.shape) != len(other.shape) or any(
+            isinstance(size, int) and isinstance(too, int) and size != too
+            for size, too in zip(self.shape, other.shape, strict=True)
+        )
+
+    def holding(self, value: ShapeValue | None) -> Known:
+        """The same of a value with these contents."""
+        return self if value == self.value else Known(self.shape, self.dtype, value, self.given)
 
     def common(self, other: Known) -> Known:
         """What is known of two values alike."""

@@ -82,21 +82,24 @@ class Value:
         """Whether the data is known now: a Constant, or an initializer no caller can override."""
         if self.initializer is not None:
             return self.name not in self.graph.input_names
+        node = self.producer
         return (
-            self.producer is not None
-            and self.producer.op_type == "Constant"
-            and not self.producer.domain
+            node is not None
+            and node.op_type == "Constant"
             and self._constant_attribute() is not None
         )
 
     def _constant_attribute(self) -> tuple[str, Any] | None:
         """Name and value of the attribute in which a Constant node spells its data."""
         assert self.producer is not None
+        if self.producer.domain:
+            return None
         for attribute in self.producer.proto.attribute:
-            if attribute.name == "value" or attribute.name in _CONSTANT_DTYPES:
-                kind, _ = attribute_kinds("Constant", "", 13)[attribute.name]
+            name = attribute.name
+            if name == "value" or name in _CONSTANT_DTYPES:
+                kind, _ = attribute_kinds("Constant", "", 13)[name]
                 is_known = attribute.type == kind and not attribute.ref_attr_name
-                return (attribute.name, python_value(attribute)) if is_known else None
+                return (name, python_value(attribute)) if is_known else None
         return None
 
     @property

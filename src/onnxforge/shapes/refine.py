@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxforge.shapes import shape_elementwise, shape_movement, shape_products, shape_spatial
 from onnxforge.shapes.call import Call, KnownInput
-from onnxforge.shapes.dims import MAX_SIZE, Dim, Shape
+from onnxforge.shapes.dims import MAX_SIZE, Shape
 
 _rules = shape_elementwise.rules | shape_movement.rules | shape_products.rules | shape_spatial.rules
 
@@ -29,11 +29,15 @@ def output_shapes(
     if domain not in ("", "ai.onnx"):
         return [None] * outputs
     shapes = _rules.apply(Call(op_type, attributes, opset, inputs, outputs))
-    return [None if shape is None else tuple(map(_sane, shape)) for shape in shapes]
-
-
-def _sane(size: int | Dim | None) -> int | Dim | None:
-    """A size, or unknown where a failing node would have a negative one, or one beyond all types."""
-    if isinstance(size, int) and not 0 <= size <= MAX_SIZE:
-        return None
-    return size
+    # A failing node would have a negative size, or one beyond all types.
+    return [
+        None
+        if shape is None
+        else tuple(
+            [
+                None if isinstance(size, int) and not 0 <= size <= MAX_SIZE else size
+                for size in shape
+            ]
+        )
+        for shape in shapes
+    ]
