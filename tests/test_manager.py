@@ -80,3 +80,32 @@ def test_what_a_checker_refused_is_tried_again_without_it():
     passes = registry.resolve("identity-elimination")
     assert PassManager(passes, checker=Refusal()).run(subject).changes == 0
     assert PassManager(passes).run(subject).changes == 1
+
+
+def test_a_pass_is_run_as_soon_as_an_edit_brings_in_an_operator_it_looks_for():
+    ran = []
+
+    class Absolute(Pass):
+        """Let an Abs stand for each Relu."""
+
+        operators = ("Relu",)
+
+        def run(self, graph):
+            return sum(
+                graph.replace(node.output, graph.add_node("Abs", node.inputs).output)
+                for node in graph.calls("Relu")
+            )
+
+    class Looks(Pass):
+        """Note that there is an Abs."""
+
+        operators = ("Abs",)
+
+        def run(self, graph):
+            ran.append(sorted(graph.op_types))
+            return 0
+
+    subject = Model(model("g (float[N] x) => (float[N] y) { h = Neg(x)  y = Relu(h) }"))
+    report = PassManager([Looks(), Absolute(), Looks()]).run(subject)
+    assert [step.changes for step in report.steps] == [0, 1, 0, 0, 0, 0]
+    assert ran == [["Abs", "Neg"]] * 3  # after the edit, and twice in the second round

@@ -314,3 +314,24 @@ def test_the_size_of_a_model_counts_its_payloads_wherever_they_are(
     whole = sum(each.stat().st_size for each in tmp_path.iterdir())
     assert abs(subject.nbytes - whole) < 200
     assert subject.saved == 0
+
+
+def test_what_was_written_into_the_protobuf_is_saved_and_a_file_that_changed_is_not_copied(
+    tmp_path: Path,
+) -> None:
+    path, out = tmp_path / "m.onnx", tmp_path / "o.onnx"
+    proto = model("g (float[2] x) => (float[2] y) { y = Relu(x) }")
+    path.write_bytes(proto.SerializeToString() + b"\x12\x04same")  # a field that comes late
+    subject = Model.load(path)
+    subject.save(out)
+    assert out.read_bytes() == path.read_bytes()
+    subject.proto.graph.node[0].op_type = "Sign"  # takes as many bytes
+    subject.save(out)
+    assert onnx.load(out).graph.node[0].op_type == "Sign"
+    subject = Model.load(path)
+    other = model("g (float[2] x) => (float[2] y) { y = Tanh(x) }")
+    path.write_bytes(other.SerializeToString())
+    subject.save(out)
+    assert onnx.load(out).graph.node[0].op_type == "Relu"
+    subject.save(path)
+    assert onnx.load(path).graph.node[0].op_type == "Relu"

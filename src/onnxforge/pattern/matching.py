@@ -103,7 +103,10 @@ def _match_call(call: Call, node: Node, bound: Bound) -> Iterator[Bound]:
 
 
 def _match_orders(call: Call, node: Node, bound: Bound, given: Orders) -> Iterator[Bound]:
-    if any(v is not None for v in node.inputs[len(call.inputs) :]) or node.has_references:
+    count = len(call.inputs)
+    if len(node.inputs) > count and any(v is not None for v in node.inputs[count:]):
+        return
+    if node.has_references:
         return
     if len(node.outputs) != call.outputs and any(v.is_used for v in node.outputs[call.outputs :]):
         return
