@@ -21,8 +21,9 @@ from onnxforge.shapes.dims import (
     unnamed,
 )
 from onnxforge.shapes.dtypes import output_dtypes
-from onnxforge.shapes.infer import GraphPath, Inferred, infer_model, infer_node
+from onnxforge.shapes.infer import Inferred, infer_model, infer_node
 from onnxforge.shapes.refine import output_shapes
+from onnxforge.shapes.skeleton import GraphPath
 from onnxforge.shapes.types import contradicts, dtype_of, shape_of, tensor_type
 from onnxforge.shapes.value_arithmetic import RANGES
 from onnxforge.shapes.values import follows, propagate, value_of

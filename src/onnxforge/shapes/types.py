@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from onnx import TensorProto, TypeProto
@@ -90,6 +90,22 @@ def contradicts(recorded: TypeProto, inferred: TypeProto) -> bool:
     )
 
 
+def symbols_of(type: TypeProto) -> list[str]:
+    """The dim_params of a type, of its elements too."""
+    shape = _shape_field(type)
+    return [entry.dim_param for entry in shape.dim if entry.dim_param] if shape is not None else []
+
+
+def cleaned(type: TypeProto, symbols: Container[str]) -> TypeProto:
+    """The type with only these symbols; any other name, and negative sizes, become unknown."""
+    shape = _shape_field(type)
+    if shape is not None:
+        for entry in shape.dim:
+            if (entry.dim_param and entry.dim_param not in symbols) or entry.dim_value < 0:
+                entry.Clear()
+    return type
+
+
 def _tensor(type: TypeProto | None) -> TypeProto.Tensor | TypeProto.SparseTensor | None:
     kind = type.WhichOneof("value") if type is not None else None
     if type is not None and kind == "tensor_type":
@@ -150,3 +166,14 @@ def _decode(data: Any) -> Known:
                 product = product * (_decode(rest[0]) // _decode(rest[1]))
         result = result + product
     return result
+
+
+def _shape_field(type: TypeProto) -> Any:
+    kind = type.WhichOneof("value")
+    while kind in ("sequence_type", "optional_type"):
+        type = getattr(type, kind).elem_type
+        kind = type.WhichOneof("value")
+    if kind not in ("tensor_type", "sparse_tensor_type"):
+        return None
+    tensor = getattr(type, kind)
+    return tensor.shape if tensor.HasField("shape") else None
