@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from onnx import TensorProto
-
 from onnxforge import Graph, Node, Pass, Value
 from onnxforge.storage import from_array
 
@@ -28,17 +26,12 @@ def _lift(graph: Graph, node: Node) -> bool:
     value = node.output
     if not value.is_constant or not value.is_used or value.is_output:
         return False
-    tensor = _tensor(value)
-    if tensor.ByteSize() > node.proto.ByteSize():
-        return False
+    tensor = value.tensor
+    if tensor is None:
+        tensor = from_array(value.numpy(), value.name)
+        if tensor.ByteSize() > node.proto.ByteSize():
+            return False
     new = graph.add_tensor(tensor, graph.model.fresh_name(value.name))
     replaced = graph.replace(value, new)
     graph.sweep([new])
     return replaced
-
-
-def _tensor(value: Value) -> TensorProto:
-    tensor = TensorProto()
-    tensor.CopyFrom(value.tensor or from_array(value.numpy(), value.name))
-    tensor.name = value.name
-    return tensor

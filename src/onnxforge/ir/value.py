@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import TensorProto, TypeProto
+from onnx import AttributeProto, TensorProto, TypeProto
 
 from onnxforge.errors import InterfaceError, InvalidModelError, NotConstantError
 from onnxforge.ir import naming
@@ -89,8 +89,8 @@ class Value:
             and self._constant_attribute() is not None
         )
 
-    def _constant_attribute(self) -> tuple[str, Any] | None:
-        """Name and value of the attribute in which a Constant node spells its data."""
+    def _constant_attribute(self) -> AttributeProto | None:
+        """The attribute in which a Constant node spells its data."""
         assert self.producer is not None
         if self.producer.domain:
             return None
@@ -99,7 +99,7 @@ class Value:
             if name == "value" or name in _CONSTANT_DTYPES:
                 kind, _ = attribute_kinds("Constant", "", 13)[name]
                 is_known = attribute.type == kind and not attribute.ref_attr_name
-                return (name, python_value(attribute)) if is_known else None
+                return attribute if is_known else None
         return None
 
     @property
@@ -109,8 +109,8 @@ class Value:
             return self.initializer
         if self.producer is not None and self.producer.op_type == "Constant":
             constant = self._constant_attribute()
-            if constant is not None and constant[0] == "value":
-                tensor: TensorProto = constant[1]
+            if constant is not None and constant.name == "value":
+                tensor: TensorProto = constant.t
                 return tensor
         return None
 
@@ -130,8 +130,7 @@ class Value:
         else:
             constant = self._constant_attribute()
             assert constant is not None
-            name, data = constant
-            array = np.array(data, _CONSTANT_DTYPES[name])
+            array = np.array(python_value(constant), _CONSTANT_DTYPES[constant.name])
         try:
             return array if dtype is None else array.astype(dtype)
         except ValueError as error:  # strings that are no numbers
