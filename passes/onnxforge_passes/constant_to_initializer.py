@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from onnxforge import Graph, Node, Pass, Value
+from onnxforge import Graph, Node, Pass
 from onnxforge.storage import from_array
 
 
