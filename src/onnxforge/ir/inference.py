@@ -65,7 +65,7 @@ class Inference:
         """What is known of *value*."""
         if value.known is None:
             if self._types is None:
-                if _is_source(value) and value.is_constant:
+                if value.is_constant and value.tensor is not None:
                     value.known = self._source(value)
                     return value.known
                 if value.is_input and (known := self._declared(value)) is not None:
@@ -197,9 +197,10 @@ class Inference:
 
     def _infer(self, value: Value) -> None:
         """Infer what *value* is computed by, and whatever that needs first."""
-        if _is_source(value):
+        if value.producer is None or value.tensor is not None:
             value.known = self._source(value)
-        stack = [value.producer] if value.known is None and value.producer is not None else []
+            return
+        stack = [value.producer]
         while stack:
             node = stack[-1]
             if all(map(_known, node.outputs)):
@@ -212,9 +213,9 @@ class Inference:
             for needed in read:
                 if needed is None or needed.known is not None:
                     continue
-                if _is_source(needed):
+                if needed.producer is None or needed.tensor is not None:
                     needed.known = self._source(needed)
-                elif needed.producer is not None:
+                else:
                     waiting.append(needed.producer)
             if waiting:
                 stack += waiting
@@ -223,8 +224,8 @@ class Inference:
             found = self._outputs(node, self._types_of(node))
             for output, known in zip(node.outputs, found, strict=True):
                 inherited = self._inherited.pop(output, None)
-                completed = known if inherited is None else known.completed(inherited)
-                output.known = self._named(output, completed)
+                told = known if inherited is None else known.completed(inherited)
+                output.known = self._named(output, told) if told.has_gaps else told
 
     def _outputs(self, node: Node, types: list[Known] | None) -> list[Known]:
         """What is known of the outputs of a node, *types* included, as nodes alike have it."""
@@ -449,14 +450,6 @@ def _signature(node: Node) -> Hashable:
 
 def _by_value(graph: Graph, types: Mapping[str, TypeProto]) -> dict[Value, TypeProto]:
     return {graph.values[name]: type for name, type in types.items() if name in graph.values}
-
-
-def _is_source(value: Value) -> bool:
-    """Whether a value is computed by nothing, or is a Constant with a tensor."""
-    node = value.producer
-    return node is None or (
-        node.op_type == "Constant" and not node.domain and value.tensor is not None
-    )
 
 
 def _contents(value: Value) -> ShapeValue | None:

@@ -37,8 +37,12 @@ class ShapeValue:
 
     def constants(self) -> list[int] | None:
         """The elements as numbers, or None unless all of them are."""
-        numbers = [element for element in self.elements if isinstance(element, int)]
-        return numbers if len(numbers) == len(self.elements) else None
+        numbers: list[int] = []
+        for element in self.elements:
+            if not isinstance(element, int):
+                return None
+            numbers.append(element)
+        return numbers
 
 
 @dataclass(frozen=True, slots=True)
