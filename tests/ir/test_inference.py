@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, TypeProto, helper
 
 from onnxforge import Model
-from onnxforge.shapes import dim, is_named
+from onnxforge.shapes import dim, infer_model, is_named
 from onnxforge.testing import model
 
 TEXT = "g (float[N,4] x) => (float[N,4] y) <float[4] w> { a = Add(x, w) b = Exp(a) y = Neg(b) }"
@@ -271,3 +271,33 @@ def test_an_input_of_fixed_size_takes_no_inference_to_be_known() -> None:
     assert subject.graph.values["z"].shape == (dim("N"), 3)
     assert x.shape == (2, 3)
     assert x.known is not None
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_onnx_is_asked_again_about_a_body_once_more_is_known_of_what_it_is_given(
+    is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = opened(
+        """g (float[N,4] x, int64[2] to) => (float[A,B,C] y) {
+            a = Reshape(x, to)
+            y = Scan <num_scan_inputs = 1, body = each (p) => (q) { q = Neg(p) }> (a)
+        }"""
+    )
+    graph = subject.graph
+    scan = graph.values["y"].producer
+    (inner,) = scan.subgraphs[0].inputs
+    assert not is_named(inner.shape[0])
+    asked = []
+    monkeypatch.setattr(
+        "onnxforge.ir.inference.shapes.infer_model",
+        lambda *given: asked.append(given) or infer_model(*given),
+    )
+    if is_told:
+        known = graph.add_node("Relu", [graph.values["x"]], before=scan).output
+        assert graph.replace(graph.values["a"], known)
+    else:
+        graph.add_node("Relu", [graph.values["x"]])
+    subject.infer_anew()
+    assert inner.rank == 1
+    assert bool(asked) == is_told
+    assert (inner.shape == (4,)) == is_told

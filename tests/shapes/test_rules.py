@@ -20,6 +20,7 @@ from onnxforge.shapes import (
     propagate,
     shape_of,
     tensor_type,
+    unnamed,
     value_of,
 )
 from onnxforge.shapes.dims import broadcast
@@ -423,6 +424,7 @@ _HEADS = {"q_num_heads": 4, "kv_num_heads": 2}
         ("Expand", {}, [known(B, 3), target(S, 1)], (broadcast([B, S]), 3)),
         ("ConstantOfShape", {}, [target(B, 2)], (B, 2)),
         ("Concat", {"axis": 1}, [known(B, S, None), known(None, 2, 4)], (B, S + 2, 4)),
+        ("Concat", {"axis": 1}, [known(unnamed(0), 3), known(B, 4)], (B, 7)),
         ("Slice", {}, [known(B, S), target(1), target(2**63 - 1), target(1)], None),
         ("Tile", {}, [known(B, 3), target(2, S)], (2 * B, 3 * S)),
         ("Resize", {}, [known(B, 3, S, 5), None, None, target(B, 3, 2 * S, 10)], (B, 3, 2 * S, 10)),
