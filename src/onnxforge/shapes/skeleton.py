@@ -211,7 +211,7 @@ def _copy_bodies(
     path, index = place
     if len(path) >= MAX_NESTING:
         return
-    if any(way[:2] == (index, attribute.name) for way in ways[path]):
+    if any(each.name == attribute.name for each in node.attribute):
         return  # given twice
     copy = node.attribute.add(name=attribute.name, type=attribute.type)
     is_one = attribute.type == AttributeProto.GRAPH
