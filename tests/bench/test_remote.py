@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import threading
@@ -64,8 +65,24 @@ class Board:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+        # Not by `redirect`, which may still have something to pass on when the channel is closed.
+        feeding = asyncio.create_task(self._feed(process, child))
+        await asyncio.gather(
+            self._pass_on(child.stdout, process.stdout), self._pass_on(child.stderr, process.stderr)
+        )
+        feeding.cancel()
         process.exit(await child.wait())
+
+    async def _feed(self, process: Any, child: Any) -> None:
+        with contextlib.suppress(OSError):  # a command may end before it has read all
+            async for line in process.stdin:
+                child.stdin.write(line.encode())
+                await child.stdin.drain()
+            child.stdin.close()
+
+    async def _pass_on(self, source: Any, sink: Any) -> None:
+        while line := await source.readline():
+            sink.write(line.decode())
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
