@@ -84,8 +84,9 @@ def workshop(folder: Path) -> Path:
         models = shutil.ignore_patterns("__pycache__", "models")
         shutil.copytree(ROOT / name, folder / name, ignore=models, dirs_exist_ok=True)
     shutil.copy(ROOT / "Makefile", folder)
-    (folder / "pyproject.toml").touch()
-    os.utime(folder / "pyproject.toml", (0, 0))  # so that make finds the environment up to date
+    for asked in ("pyproject.toml", "constraints.txt"):
+        (folder / asked).touch()
+        os.utime(folder / asked, (0, 0))  # so that make finds the environment up to date
     (folder / ".venv").mkdir(exist_ok=True)
     (folder / ".venv" / ".examples").touch()
     tools = ROOT / "build" / "android" / "tools"
